@@ -1,0 +1,14 @@
+//! Every queue, map and buffer of the core has its bound here; a bound that users may set is a configuration instead.
+
+/// Longest topic name (Kafka's own bound).
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+/// Most requests that one connection may have waiting for their answers; the shell stops reading at that point.
+pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+/// Most bytes of answers that may wait for a slow reader before nothing more is read from its connection.
+pub const UNSENT_BYTES_PER_CONNECTION_MAX: usize = 1 << 20;
+/// Longest size in bytes of one decompressed batch.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 256 << 20;
+/// Most partitions of one topic.
+pub const PARTITIONS_PER_TOPIC_MAX: i32 = 100_000;
+/// Most topics that one CreateTopics, DeleteTopics or CreatePartitions request may name.
+pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
