@@ -1,1 +1,41 @@
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`. This file only finds the command; each has a module.
+
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND [OPTIONS]
+
+  tidy [--write-ratchet]   check rooms, arrows, sizes and house rules
+  test [--no-foreign]      run every test and print how many passed";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, options) = match arguments.split_first() {
+        Some((command, options)) => (command.as_str(), options),
+        None => ("", &[][..]),
+    };
+    let outcome = match command {
+        "tidy" => tidy::run(options),
+        "test" => test::run(options),
+        "" | "help" | "--help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        unknown => Err(format!("unknown command {unknown:?}\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository, whatever folder the command was started in.
+fn root() -> std::path::PathBuf {
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("xtask lies in the repository's root").to_path_buf()
+}
