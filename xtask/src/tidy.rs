@@ -1,12 +1,25 @@
 //! `cargo xtask tidy`: the house rules that the compiler does not know.
 
 mod arrows;
+mod mask;
+mod sizes;
+mod source;
+mod words;
 
 /// What one check found wrong, each as `path: what to do`.
 type Findings = Vec<String>;
 
-pub fn run(_options: &[String]) -> Result<(), String> {
-    let findings: Findings = arrows::check(&crate::root())?;
+pub fn run(options: &[String]) -> Result<(), String> {
+    let root = crate::root();
+    let sources = source::load(&root)?;
+    match options {
+        [] => {}
+        [option] if option == "--write-ratchet" => sizes::write(&root, &sources)?,
+        _ => return Err("usage: cargo xtask tidy [--write-ratchet]".to_owned()),
+    }
+    let mut findings = arrows::check(&root)?;
+    findings.extend(sizes::check(&root, &sources)?);
+    findings.extend(words::check(&sources));
     if findings.is_empty() {
         return Ok(());
     }
