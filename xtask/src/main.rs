@@ -8,7 +8,9 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND [OPTIONS]
 
   tidy [--write-ratchet]   check rooms, arrows, sizes and house rules
-  test [--no-foreign]      run every test and print how many passed";
+  test [--no-foreign]      run every test and print how many passed
+  roundtrip [--lines N]    a million lines through kcat and back by a group of three, byte-identical
+  crash [--rounds N]       produce, kill -9, restart, verify: nothing lost, nothing twice";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         "tidy" => tidy::run(options),
         "test" => test::run(options),
+        "roundtrip" | "crash" => test::conform(command, options),
         "" | "help" | "--help" => {
             println!("{USAGE}");
             Ok(())
