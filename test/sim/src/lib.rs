@@ -1,1 +1,20 @@
-//! To be built.
+//! The whole-process simulator: brokers and clients in one thread, under one seed.
+//!
+//! Owns the clock, the network, the scheduling of shards and jobs, the faults, the workloads and what is checked about
+//! them. Everything that it runs is the real thing; only time, chance and the world around it are made up. Must never
+//! know how a broker does what it does: it looks at it through its inputs and outputs and through clients.
+
+mod actor;
+mod network;
+mod node;
+mod schedule;
+mod trace;
+mod world;
+
+#[cfg(test)]
+mod echo;
+
+pub use actor::{Actor, ActorInput, ActorOutput, LinkId};
+pub use node::{ConnId, Crash, Input, InputOf, Node, Output, OutputOf, Program, Ticket};
+pub use trace::Trace;
+pub use world::{Pace, Process, World};
