@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask COMMAND`. This file only finds the command; each has a module.
 
+mod codegen;
 mod test;
 mod tidy;
 
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND [OPTIONS]
 
   tidy [--write-ratchet]   check rooms, arrows, sizes and house rules
+  codegen [--check]        write the messages' code from their schema, or check that it is fresh
   test [--no-foreign]      run every test and print how many passed
   roundtrip [--lines N]    a million lines through kcat and back by a group of three, byte-identical
   crash [--rounds N]       produce, kill -9, restart, verify: nothing lost, nothing twice";
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         None => ("", &[][..]),
     };
     let outcome = match command {
+        "codegen" => codegen::run(options),
         "tidy" => tidy::run(options),
         "test" => test::run(options),
         "roundtrip" | "crash" => test::conform(command, options),

@@ -3,6 +3,10 @@
 //! A reader trusts nothing: every length is compared with what remains before anything is reserved. A writer is given
 //! its full size first, so that it reserves once.
 
+mod tagged;
+
+pub use tagged::{TaggedFields, Tags};
+
 use crate::{Text, Uuid};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt;
@@ -26,6 +30,8 @@ pub enum DecodeError {
     Trailing { at: usize, count: usize },
     /// A version that the message does not have.
     UnknownVersion { version: i16 },
+    /// A number that names no message.
+    UnknownKey { key: i64 },
 }
 
 impl fmt::Display for DecodeError {
@@ -39,6 +45,7 @@ impl fmt::Display for DecodeError {
             DecodeError::BadTag { at } => write!(f, "the tagged field at byte {at} is malformed"),
             DecodeError::Trailing { at, count } => write!(f, "{count} bytes are left over at byte {at}"),
             DecodeError::UnknownVersion { version } => write!(f, "the message has no version {version}"),
+            DecodeError::UnknownKey { key } => write!(f, "no message has the number {key}"),
         }
     }
 }
@@ -161,6 +168,10 @@ impl Reader {
     fn text_length(&mut self, compact: bool) -> Result<Option<usize>> {
         let at = self.at;
         let length = if compact { i64::from(self.uvarint()?) - 1 } else { i64::from(self.i16()?) };
+        // Kafka bounds compact texts too, and an older version could not carry a longer one.
+        if length > i64::from(i16::MAX) {
+            return Err(DecodeError::BadLength { at, length });
+        }
         self.checked_length(at, length)
     }
 
@@ -209,6 +220,31 @@ impl Reader {
     pub fn array(&mut self, compact: bool) -> Result<usize> {
         let at = self.at;
         self.nullable_array(compact)?.ok_or(DecodeError::UnexpectedNull { at })
+    }
+
+    /// An array whose elements `item` reads.
+    pub fn list<T>(&mut self, compact: bool, item: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+        let count = self.array(compact)?;
+        self.items(count, item)
+    }
+
+    pub fn nullable_list<T>(
+        &mut self,
+        compact: bool,
+        item: impl FnMut(&mut Reader) -> Result<T>,
+    ) -> Result<Option<Vec<T>>> {
+        match self.nullable_array(compact)? {
+            Some(count) => Ok(Some(self.items(count, item)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn items<T>(&mut self, count: usize, mut item: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+        let mut items = Vec::with_capacity(self.reserve(count, size_of::<T>()));
+        for _ in 0..count {
+            items.push(item(self)?);
+        }
+        Ok(items)
     }
 
     /// How many elements to reserve for an array of `count` whose elements take `element` bytes in memory: never more
@@ -294,10 +330,10 @@ impl Writer {
     #[inline]
     pub fn uvarint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.buffer.put_u8((value & 0x7f | 0x80) as u8);
+            self.buffer.put_u8(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
         }
-        self.buffer.put_u8((value & 0x7f) as u8);
+        self.buffer.put_u8(value.to_le_bytes()[0]);
     }
 
     #[inline]
@@ -308,10 +344,10 @@ impl Writer {
     pub fn varlong(&mut self, value: i64) {
         let mut raw = zigzag_long(value);
         while raw >= 0x80 {
-            self.buffer.put_u8((raw & 0x7f | 0x80) as u8);
+            self.buffer.put_u8(raw.to_le_bytes()[0] | 0x80);
             raw >>= 7;
         }
-        self.buffer.put_u8((raw & 0x7f) as u8);
+        self.buffer.put_u8(raw.to_le_bytes()[0]);
     }
 
     pub fn slice(&mut self, bytes: &[u8]) {
@@ -361,6 +397,21 @@ impl Writer {
     pub fn text(&mut self, compact: bool, value: &str) {
         self.nullable_text(compact, Some(value));
     }
+
+    /// As `nullable_text`, without another look at whether the bytes are UTF-8.
+    pub fn put_text(&mut self, compact: bool, value: Option<&Text>) {
+        let bytes = value.map(Text::as_bytes);
+        if compact {
+            self.length(true, bytes.map(Bytes::len));
+        } else {
+            self.i16(bytes.map_or(-1, |text| {
+                i16::try_from(text.len()).expect("a text longer than 32,767 bytes is refused before it is encoded")
+            }));
+        }
+        if let Some(bytes) = bytes {
+            self.slice(bytes);
+        }
+    }
 }
 
 fn wire_length(count: usize) -> u32 {
@@ -396,6 +447,12 @@ pub mod size {
         (70 - (super::zigzag_long(value) | 1).leading_zeros() as usize) / 7
     }
 
+    /// Of a tagged field whose value takes `bytes`, with its head.
+    #[must_use]
+    pub fn tagged(tag: u32, bytes: usize) -> usize {
+        uvarint(tag) + uvarint(super::wire_length(bytes)) + bytes
+    }
+
     /// Of the length or count before a byte field or an array.
     #[must_use]
     #[inline]
@@ -414,6 +471,15 @@ pub mod size {
     pub fn text(compact: bool, value: Option<&str>) -> usize {
         let prefix = if compact { length(true, value.map(str::len)) } else { 2 };
         prefix + value.map_or(0, str::len)
+    }
+
+    /// Of what `Writer::put_text` writes.
+    #[must_use]
+    #[inline]
+    pub fn put_text(compact: bool, value: Option<&crate::Text>) -> usize {
+        let bytes = value.map(crate::Text::as_bytes);
+        let prefix = if compact { length(true, bytes.map(bytes::Bytes::len)) } else { 2 };
+        prefix + bytes.map_or(0, bytes::Bytes::len)
     }
 }
 
