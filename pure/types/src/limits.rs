@@ -12,3 +12,12 @@ pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 256 << 20;
 pub const PARTITIONS_PER_TOPIC_MAX: i32 = 100_000;
 /// Most topics that one CreateTopics, DeleteTopics or CreatePartitions request may name.
 pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
+/// Longest group id, member id, client id or protocol name that a group keeps: records carry them as short texts, and
+/// a member id is longer than the client id in it.
+pub const GROUP_TEXT_BYTES_MAX: usize = 16_384;
+/// Most protocols that one member may offer.
+pub const GROUP_PROTOCOLS_MAX: usize = 256;
+/// Most members of one group that were given an id and have not joined yet.
+pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
+/// Most groups of one partition of `__consumer_offsets`.
+pub const GROUPS_PER_PARTITION_MAX: usize = 1_000_000;
