@@ -12,7 +12,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND [OPTIONS]
   codegen [--check]        write the messages' code from their schema, or check that it is fresh
   test [--no-foreign]      run every test and print how many passed
   roundtrip [--lines N]    a million lines through kcat and back by a group of three, byte-identical
-  crash [--rounds N]       produce, kill -9, restart, verify: nothing lost, nothing twice";
+  crash [--rounds N]       produce, kill -9, restart, verify: nothing lost, nothing twice
+  shared SUITE [OPTIONS]   a conformance suite outside of this repository, but for what is not built yet";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         "codegen" => codegen::run(options),
         "tidy" => tidy::run(options),
         "test" => test::run(options),
-        "roundtrip" | "crash" => test::conform(command, options),
+        "roundtrip" | "crash" | "shared" => test::conform(command, options),
         "" | "help" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -59,6 +59,10 @@ pub fn run(options: &[String]) -> Result<(), String> {
 
 /// Passes `options` on to a command of the suite with foreign clients, which runs the release build of the broker.
 pub fn conform(command: &str, options: &[String]) -> Result<(), String> {
+    let build = cargo(&words("build --release --package vltava")).status();
+    if !build.is_ok_and(|status| status.success()) {
+        return Err("the broker does not build".to_owned());
+    }
     let mut arguments = words("run --quiet --release --package vltava-conform --");
     arguments.push(command.to_owned());
     arguments.extend_from_slice(options);

@@ -20,6 +20,7 @@ pub fn run(options: &[String]) -> Result<(), String> {
     let mut findings = arrows::check(&root)?;
     findings.extend(sizes::check(&root, &sources)?);
     findings.extend(words::check(&sources));
+    findings.extend(crate::codegen::run(&["--check".to_owned()]).err());
     if findings.is_empty() {
         return Ok(());
     }

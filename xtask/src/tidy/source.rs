@@ -27,7 +27,7 @@ pub struct Source {
 
 impl Source {
     pub fn new(path: String, text: String) -> Source {
-        let generated = text.lines().take(5).any(|line| line.contains("@generated"));
+        let generated = path.contains("/generated/") || text.lines().take(5).any(|line| line.contains("@generated"));
         let rust = path.ends_with(".rs");
         let code = if rust && !generated { mask(&text) } else { Vec::new() };
         let test = ["/tests/", "/benches/"].iter().any(|folder| path.contains(folder)) || path.ends_with("/tests.rs");
