@@ -1,0 +1,256 @@
+//! The values that a topic's logs enforce: what was set for the topic, else the broker's setting beside it.
+
+use super::definition::{Definition, Value};
+use super::{Overrides, ResourceKind, Settings, Source, find};
+use types::Text;
+
+/// A broker setting beside a topic configuration, and how many of the latter's unit one of it is.
+pub(super) struct Beside {
+    pub name: &'static str,
+    factor: i64,
+}
+
+const fn same(name: &'static str) -> Beside {
+    Beside { name, factor: 1 }
+}
+const fn minutes(name: &'static str) -> Beside {
+    Beside { name, factor: 60_000 }
+}
+const fn hours(name: &'static str) -> Beside {
+    Beside { name, factor: 3_600_000 }
+}
+
+/// Which broker settings decide where a topic configuration is not set; the first that has a value wins.
+const SYNONYMS: &[(&str, &[Beside])] = &[
+    ("cleanup.policy", &[same("log.cleanup.policy")]),
+    ("compression.gzip.level", &[same("compression.gzip.level")]),
+    ("compression.lz4.level", &[same("compression.lz4.level")]),
+    ("compression.type", &[same("compression.type")]),
+    ("compression.zstd.level", &[same("compression.zstd.level")]),
+    ("delete.retention.ms", &[same("log.cleaner.delete.retention.ms")]),
+    ("file.delete.delay.ms", &[same("log.segment.delete.delay.ms")]),
+    ("flush.messages", &[same("log.flush.interval.messages")]),
+    ("flush.ms", &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")]),
+    ("index.interval.bytes", &[same("log.index.interval.bytes")]),
+    ("local.retention.bytes", &[same("log.local.retention.bytes")]),
+    ("local.retention.ms", &[same("log.local.retention.ms")]),
+    ("max.compaction.lag.ms", &[same("log.cleaner.max.compaction.lag.ms")]),
+    ("max.message.bytes", &[same("message.max.bytes")]),
+    ("message.timestamp.after.max.ms", &[same("log.message.timestamp.after.max.ms")]),
+    ("message.timestamp.before.max.ms", &[same("log.message.timestamp.before.max.ms")]),
+    ("message.timestamp.type", &[same("log.message.timestamp.type")]),
+    ("min.cleanable.dirty.ratio", &[same("log.cleaner.min.cleanable.ratio")]),
+    ("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")]),
+    ("min.insync.replicas", &[same("min.insync.replicas")]),
+    ("preallocate", &[same("log.preallocate")]),
+    ("retention.bytes", &[same("log.retention.bytes")]),
+    ("retention.ms", &[same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours")]),
+    ("segment.bytes", &[same("log.segment.bytes")]),
+    ("segment.index.bytes", &[same("log.index.size.max.bytes")]),
+    ("segment.jitter.ms", &[same("log.roll.jitter.ms"), hours("log.roll.jitter.hours")]),
+    ("segment.ms", &[same("log.roll.ms"), hours("log.roll.hours")]),
+    ("unclean.leader.election.enable", &[same("unclean.leader.election.enable")]),
+];
+
+pub(super) fn synonyms(topic_config: &str) -> &'static [Beside] {
+    SYNONYMS.iter().find(|(name, _)| *name == topic_config).map_or(&[], |(_, beside)| beside)
+}
+
+/// The broker settings that decide together with this one, strongest first.
+pub(super) fn broker_synonyms(name: &'static str) -> Vec<&'static str> {
+    let families = SYNONYMS.iter().map(|(_, beside)| *beside).filter(|beside| beside.len() > 1);
+    let family = families.into_iter().find(|beside| beside.iter().any(|member| member.name == name));
+    family.map_or_else(|| vec![name], |beside| beside.iter().map(|member| member.name).collect())
+}
+
+/// The text of a topic configuration: the topic's own value, else the broker's.
+pub(super) fn effective_text(settings: &Settings, set: &Overrides, definition: &Definition) -> Option<Text> {
+    set.get(definition.name).cloned().or_else(|| default_text(settings, definition))
+}
+
+fn default_text(settings: &Settings, definition: &Definition) -> Option<Text> {
+    let beside = synonyms(definition.name);
+    if beside.is_empty() {
+        return definition.default().map(Text::from_static);
+    }
+    beside.iter().find_map(|beside| {
+        let broker = find(ResourceKind::Broker, beside.name).expect("every synonym is a broker configuration");
+        let text = settings.effective_text(broker)?;
+        if beside.factor == 1 {
+            return Some(text);
+        }
+        let value = settings.optional_i64(beside.name)?;
+        // A negative time means "for ever" in every unit.
+        Some(Text::from(if value < 0 { -1 } else { value.saturating_mul(beside.factor) }.to_string()))
+    })
+}
+
+/// Every value beside a topic configuration, strongest first: by source, then by name.
+pub(super) fn values_beside(settings: &Settings, names: &[&'static str]) -> Vec<(&'static str, Source, Text)> {
+    let mut found: Vec<_> = names
+        .iter()
+        .filter_map(|name| find(ResourceKind::Broker, name))
+        .flat_map(|broker| settings.sources(broker).into_iter().map(|(source, text)| (broker.name, source, text)))
+        .collect();
+    found.sort_by_key(|(_, source, _)| *source);
+    found
+}
+
+/// What becomes of old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    pub delete: bool,
+    pub compact: bool,
+}
+
+/// How batches are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// As the producer sent them.
+    Producer,
+    Uncompressed,
+    Gzip {
+        level: i32,
+    },
+    Snappy,
+    Lz4 {
+        level: i32,
+    },
+    Zstd {
+        level: i32,
+    },
+}
+
+/// The values that a topic's logs enforce, in milliseconds and bytes; `i64::MAX` is never, -1 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TopicConfig {
+    pub cleanup_policy: CleanupPolicy,
+    pub compression: Compression,
+    pub delete_retention_ms: i64,
+    pub file_delete_delay_ms: i64,
+    pub flush_messages: i64,
+    pub flush_ms: i64,
+    pub index_interval_bytes: i32,
+    pub max_compaction_lag_ms: i64,
+    pub max_message_bytes: i32,
+    pub message_timestamp_after_max_ms: i64,
+    pub message_timestamp_before_max_ms: i64,
+    /// LogAppendTime in place of CreateTime.
+    pub log_append_time: bool,
+    pub min_cleanable_dirty_ratio: f64,
+    pub min_compaction_lag_ms: i64,
+    pub min_insync_replicas: i32,
+    pub preallocate: bool,
+    pub retention_bytes: i64,
+    pub retention_ms: i64,
+    pub segment_bytes: i32,
+    pub segment_index_bytes: i32,
+    pub segment_jitter_ms: i64,
+    pub segment_ms: i64,
+    pub unclean_leader_election: bool,
+}
+
+impl TopicConfig {
+    /// The values under `settings` where `set` was set for the topic.
+    #[must_use]
+    pub fn effective(settings: &Settings, set: &Overrides) -> TopicConfig {
+        let values = Values { settings, set };
+        let policy = values.list("cleanup.policy");
+        TopicConfig {
+            cleanup_policy: CleanupPolicy {
+                delete: policy.iter().any(|word| word == "delete"),
+                compact: policy.iter().any(|word| word == "compact"),
+            },
+            compression: values.compression(),
+            delete_retention_ms: values.i64("delete.retention.ms"),
+            file_delete_delay_ms: values.i64("file.delete.delay.ms"),
+            flush_messages: values.i64("flush.messages"),
+            flush_ms: values.i64("flush.ms"),
+            index_interval_bytes: values.i32("index.interval.bytes"),
+            max_compaction_lag_ms: values.i64("max.compaction.lag.ms"),
+            max_message_bytes: values.i32("max.message.bytes"),
+            message_timestamp_after_max_ms: values.i64("message.timestamp.after.max.ms"),
+            message_timestamp_before_max_ms: values.i64("message.timestamp.before.max.ms"),
+            log_append_time: values.text("message.timestamp.type") == "LogAppendTime",
+            min_cleanable_dirty_ratio: values.f64("min.cleanable.dirty.ratio"),
+            min_compaction_lag_ms: values.i64("min.compaction.lag.ms"),
+            min_insync_replicas: values.i32("min.insync.replicas"),
+            preallocate: values.boolean("preallocate"),
+            retention_bytes: values.i64("retention.bytes"),
+            retention_ms: values.i64("retention.ms"),
+            segment_bytes: values.segment_bytes(),
+            segment_index_bytes: values.i32("segment.index.bytes"),
+            segment_jitter_ms: values.i64("segment.jitter.ms"),
+            segment_ms: values.i64("segment.ms"),
+            unclean_leader_election: values.boolean("unclean.leader.election.enable"),
+        }
+    }
+}
+
+struct Values<'a> {
+    settings: &'a Settings,
+    set: &'a Overrides,
+}
+
+impl Values<'_> {
+    /// A stored value that this version finds invalid (another version wrote it) counts as not set.
+    fn optional(&self, name: &str) -> Option<Value> {
+        let definition = find(ResourceKind::Topic, name).expect("the names above are in the registry");
+        let set = self.set.get(name).and_then(|text| definition.parse(text).ok());
+        set.or_else(|| definition.parse(&default_text(self.settings, definition)?).ok())
+    }
+
+    fn i64(&self, name: &str) -> i64 {
+        match self.optional(name) {
+            Some(Value::Integer(value)) => value,
+            other => panic!("{name} is not a number: {other:?}"),
+        }
+    }
+
+    fn i32(&self, name: &str) -> i32 {
+        i32::try_from(self.i64(name)).expect("asked of INT configurations alone")
+    }
+
+    fn f64(&self, name: &str) -> f64 {
+        match self.optional(name) {
+            Some(Value::Real(value)) => value,
+            other => panic!("{name} is not a DOUBLE: {other:?}"),
+        }
+    }
+
+    fn boolean(&self, name: &str) -> bool {
+        self.optional(name) == Some(Value::Boolean(true))
+    }
+
+    fn text(&self, name: &str) -> Text {
+        match self.optional(name) {
+            Some(Value::Text(value)) => value,
+            other => panic!("{name} is not a STRING: {other:?}"),
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<Text> {
+        match self.optional(name) {
+            Some(Value::List(value)) => value,
+            other => panic!("{name} is not a LIST: {other:?}"),
+        }
+    }
+
+    fn segment_bytes(&self) -> i32 {
+        match self.optional("internal.segment.bytes") {
+            Some(Value::Integer(bytes)) => i32::try_from(bytes).expect("an INT configuration"),
+            _ => self.i32("segment.bytes"),
+        }
+    }
+
+    fn compression(&self) -> Compression {
+        match self.text("compression.type").as_str() {
+            "uncompressed" => Compression::Uncompressed,
+            "gzip" => Compression::Gzip { level: self.i32("compression.gzip.level") },
+            "snappy" => Compression::Snappy,
+            "lz4" => Compression::Lz4 { level: self.i32("compression.lz4.level") },
+            "zstd" => Compression::Zstd { level: self.i32("compression.zstd.level") },
+            _ => Compression::Producer,
+        }
+    }
+}

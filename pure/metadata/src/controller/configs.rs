@@ -1,0 +1,90 @@
+//! AlterConfigs and IncrementalAlterConfigs.
+
+use super::{ConfigChange, config_changes};
+use crate::Refused;
+use crate::config::{self, Overrides, Resource, ResourceKind, Settings};
+use crate::generated::Record;
+use crate::image::Image;
+use crate::names;
+use std::collections::BTreeMap;
+use types::{ErrorCode, NodeId};
+
+type Altered = Vec<(Resource, Result<(), Refused>)>;
+
+/// A resource fails or changes as a whole; one failure leaves the others alone.
+pub(super) fn alter(
+    image: &Image,
+    settings: &Settings,
+    changes: &[(Resource, ConfigChange)],
+) -> (Vec<Record>, Altered) {
+    let mut counts: BTreeMap<&Resource, usize> = BTreeMap::new();
+    for (resource, _) in changes {
+        *counts.entry(resource).or_insert(0) += 1;
+    }
+    let mut records = Vec::new();
+    let mut altered = Altered::new();
+    for (resource, change) in changes {
+        let result = if counts.get(resource).is_some_and(|count| *count > 1) {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."))
+        } else {
+            alter_one(image, settings, resource, change).map(|changed| records.extend(changed))
+        };
+        altered.push((resource.clone(), result));
+    }
+    (records, altered)
+}
+
+fn alter_one(
+    image: &Image,
+    settings: &Settings,
+    resource: &Resource,
+    change: &ConfigChange,
+) -> Result<Vec<Record>, Refused> {
+    check(image, resource)?;
+    let nothing = Overrides::new();
+    let current = image.overrides(resource).unwrap_or(&nothing);
+    let next = match change {
+        ConfigChange::Refused(refused) => return Err(refused.clone()),
+        ConfigChange::Replace(given) => config::replace(settings, resource, given)?,
+        ConfigChange::Incremental(operations) => config::alter(settings, resource, current, operations)?,
+    };
+    let resource = Resource { kind: resource.kind, name: resource.name.detached() };
+    Ok(config_changes(&resource, current, &next))
+}
+
+/// Whether there is such a resource.
+fn check(image: &Image, resource: &Resource) -> Result<(), Refused> {
+    let name = &resource.name;
+    let refuse = |code, message: String| Err(Refused::new(code, message));
+    match resource.kind {
+        ResourceKind::Topic if name.is_empty() => {
+            refuse(ErrorCode::INVALID_REQUEST, "Default topic resources are not allowed.".to_owned())
+        }
+        ResourceKind::Topic => {
+            names::validate_topic(name)?;
+            if image.topic_by_name(name).is_none() {
+                return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("The topic '{name}' does not exist."));
+            }
+            Ok(())
+        }
+        ResourceKind::Broker if name.is_empty() => Ok(()),
+        ResourceKind::Broker => match name.parse::<i32>() {
+            Err(_) => refuse(ErrorCode::INVALID_REQUEST, "Unable to parse broker name as a base 10 number.".to_owned()),
+            Ok(id) if id < 0 => refuse(ErrorCode::INVALID_REQUEST, "Invalid negative broker ID.".to_owned()),
+            Ok(id) if image.broker(NodeId(id)).is_none() => {
+                refuse(ErrorCode::BROKER_ID_NOT_REGISTERED, format!("No broker with id {id} found."))
+            }
+            Ok(_) => Ok(()),
+        },
+        ResourceKind::BrokerLogger => {
+            refuse(ErrorCode::INVALID_REQUEST, "Log levels are set when the broker is started.".to_owned())
+        }
+        ResourceKind::ClientMetrics if name.is_empty() => {
+            refuse(ErrorCode::INVALID_REQUEST, "Subscription name can't be empty".to_owned())
+        }
+        ResourceKind::Group if name.is_empty() => {
+            refuse(ErrorCode::INVALID_REQUEST, "Default group resources are not allowed.".to_owned())
+        }
+        ResourceKind::ClientMetrics | ResourceKind::Group => Ok(()),
+    }
+}

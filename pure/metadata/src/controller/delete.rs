@@ -1,0 +1,67 @@
+//! DeleteTopics.
+
+use super::TopicName;
+use crate::Refused;
+use crate::config::Settings;
+use crate::generated::{Record, RemoveTopicRecord};
+use crate::image::{Image, Topic};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use types::{ErrorCode, TopicId};
+
+type Deleted = Vec<(TopicName, Result<(), Refused>)>;
+
+pub(super) fn delete(image: &Image, settings: &Settings, topics: &[TopicName]) -> (Vec<Record>, Deleted) {
+    let mut named: BTreeMap<TopicId, usize> = BTreeMap::new();
+    for topic in topics.iter().filter_map(|topic| find(image, topic).ok()) {
+        *named.entry(topic.id).or_insert(0) += 1;
+    }
+    let mut records = Vec::new();
+    let answers = topics.iter().map(|asked| {
+        let result = decide(image, settings, &named, asked).map(|topic| {
+            records.push(Record::RemoveTopic(RemoveTopicRecord { topic_id: topic.id, ..Default::default() }));
+            TopicName { name: Some(topic.name.clone()), id: topic.id }
+        });
+        match result {
+            Ok(deleted) => (deleted, Ok(())),
+            Err(refused) => (asked.clone(), Err(refused)),
+        }
+    });
+    let answers = answers.collect();
+    (records, answers)
+}
+
+fn decide<'a>(
+    image: &'a Image,
+    settings: &Settings,
+    named: &BTreeMap<TopicId, usize>,
+    asked: &TopicName,
+) -> Result<&'a Arc<Topic>, Refused> {
+    if !settings.boolean("delete.topic.enable") {
+        let message = "Topic deletion is disabled: delete.topic.enable is false.";
+        return Err(Refused::new(ErrorCode::TOPIC_DELETION_DISABLED, message));
+    }
+    let topic = find(image, asked)?;
+    if named.get(&topic.id).is_some_and(|count| *count > 1) {
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, "The topic was named more than once."));
+    }
+    Ok(topic)
+}
+
+fn find<'a>(image: &'a Image, asked: &TopicName) -> Result<&'a Arc<Topic>, Refused> {
+    match &asked.name {
+        Some(_) if !asked.id.is_zero() => {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, "You may not specify both topic name and topic id."))
+        }
+        Some(name) => image.topic_by_name(name).ok_or_else(|| {
+            let message = format!("The topic '{name}' does not exist.");
+            Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+        }),
+        None if asked.id.is_zero() => {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, "Neither topic name nor id were specified."))
+        }
+        None => image.topic(asked.id).ok_or_else(|| {
+            Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("There is no topic with the id {}.", asked.id))
+        }),
+    }
+}

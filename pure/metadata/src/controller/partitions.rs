@@ -1,0 +1,67 @@
+//! CreatePartitions.
+
+use super::NewPartitions;
+use super::topics::{assign, check_count};
+use crate::Refused;
+use crate::generated::Record;
+use crate::image::{Image, Partition};
+use crate::placement::{new_partition, place};
+use crate::snapshot::partition_record;
+use std::collections::BTreeSet;
+use types::{ErrorCode, PartitionIndex, Rng, Text};
+
+type Created = Vec<(Text, Result<(), Refused>)>;
+
+pub(super) fn create(image: &Image, topics: &[NewPartitions], rng: &mut Rng) -> (Vec<Record>, Created) {
+    let mut answered = BTreeSet::new();
+    let mut records = Vec::new();
+    let mut created = Created::new();
+    for topic in topics.iter().filter(|topic| answered.insert(&topic.topic)) {
+        let duplicate = topics.iter().filter(|other| other.topic == topic.topic).count() > 1;
+        let result = if duplicate {
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
+        } else {
+            grow(image, topic, rng).map(|added| records.extend(added))
+        };
+        created.push((topic.topic.clone(), result));
+    }
+    (records, created)
+}
+
+fn grow(image: &Image, asked: &NewPartitions, rng: &mut Rng) -> Result<Vec<Record>, Refused> {
+    let (name, count) = (&asked.topic, asked.count);
+    let refuse = |code, message: String| Err(Refused::new(code, message));
+    let Some(topic) = image.topic_by_name(name) else {
+        return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("The topic '{name}' does not exist."));
+    };
+    let current = topic.partition_count();
+    if count == current {
+        return refuse(ErrorCode::INVALID_PARTITIONS, format!("Topic already has {current} partition(s)."));
+    }
+    if count < current {
+        let message =
+            format!("The topic {name} currently has {current} partition(s); {count} would not be an increase.");
+        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+    }
+    check_count(count)?;
+    let added = count - current;
+    let replicas = topic.partitions.first().map_or(1, |first| first.replicas.len());
+    let partitions: Vec<Partition> = match &asked.assignments {
+        Some(chosen) if i32::try_from(chosen.len()) != Ok(added) => {
+            let message = format!(
+                "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
+                chosen.len()
+            );
+            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+        }
+        Some(chosen) => (current..)
+            .zip(chosen)
+            .map(|(index, chosen)| assign(image, PartitionIndex(index), chosen, replicas))
+            .collect::<Result<_, _>>()?,
+        None => place(image, added, i16::try_from(replicas).unwrap_or(i16::MAX), rng)?
+            .into_iter()
+            .map(|replicas| new_partition(image, replicas).expect("only living brokers are given replicas"))
+            .collect(),
+    };
+    Ok((current..).zip(&partitions).map(|(index, partition)| partition_record(topic.id, index, partition)).collect())
+}

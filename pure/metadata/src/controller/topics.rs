@@ -1,0 +1,231 @@
+//! CreateTopics, and the topics that are created because a client asked for them.
+
+use super::{CreatedTopic, NewTopic, config_changes};
+use crate::Refused;
+use crate::config::{Overrides, Resource, Settings, replace, topic_entries};
+use crate::generated::{Record, TopicRecord};
+use crate::image::{Image, Partition};
+use crate::names::{self, collision_key};
+use crate::placement::{new_partition, place};
+use crate::snapshot::partition_record;
+use std::collections::{BTreeMap, BTreeSet};
+use types::limits::{PARTITIONS_PER_TOPIC_MAX, TOPICS_PER_REQUEST_MAX};
+use types::{ErrorCode, NodeId, PartitionIndex, Rng, Text, TopicId};
+
+type Created = Vec<(Text, Result<CreatedTopic, Refused>)>;
+
+pub(super) fn create(image: &Image, settings: &Settings, topics: &[NewTopic], rng: &mut Rng) -> (Vec<Record>, Created) {
+    let mut batch = Batch { image, settings, counts: count_names(topics), taken: BTreeMap::new(), records: Vec::new() };
+    let mut answered = BTreeSet::new();
+    let mut created = Created::new();
+    for topic in topics.iter().filter(|topic| answered.insert(&topic.name)) {
+        let result = if topics.len() > TOPICS_PER_REQUEST_MAX {
+            let message = format!("A request may name {TOPICS_PER_REQUEST_MAX} topics at most.");
+            Err(Refused::new(ErrorCode::POLICY_VIOLATION, message))
+        } else {
+            batch.add(topic, rng)
+        };
+        created.push((topic.name.clone(), result));
+    }
+    (batch.records, created)
+}
+
+pub(super) fn auto(image: &Image, settings: &Settings, name: &Text) -> NewTopic {
+    let defaults = NewTopic { name: name.clone(), partitions: -1, replication_factor: -1, ..NewTopic::default() };
+    if *name != names::CONSUMER_OFFSETS {
+        return defaults;
+    }
+    let set = |name: &'static str, value: String| (Text::from_static(name), Some(Text::from(value)));
+    // As many replicas as asked for, where there are brokers for them: one node must work without a setting.
+    let brokers = i64::try_from(image.alive_brokers().count()).unwrap_or(i64::MAX).max(1);
+    let replicas = settings.i64("offsets.topic.replication.factor").min(brokers);
+    let codec = match settings.i64("offsets.topic.compression.codec") {
+        1 => "gzip",
+        2 => "snappy",
+        3 => "lz4",
+        4 => "zstd",
+        _ => "producer",
+    };
+    NewTopic {
+        partitions: i32::try_from(settings.i64("offsets.topic.num.partitions")).expect("an INT configuration"),
+        replication_factor: i16::try_from(replicas).expect("a SHORT configuration"),
+        configs: vec![
+            set("cleanup.policy", "compact".to_owned()),
+            set("compression.type", codec.to_owned()),
+            // Kafka allows smaller segments here than for other topics; our own must pass the same validation.
+            set("segment.bytes", settings.i64("offsets.topic.segment.bytes").max(1 << 20).to_string()),
+        ],
+        ..defaults
+    }
+}
+
+fn count_names(topics: &[NewTopic]) -> BTreeMap<&Text, usize> {
+    let mut counts = BTreeMap::new();
+    for topic in topics {
+        *counts.entry(&topic.name).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused::new(code, message))
+}
+
+/// The topics of one request, each decided in the light of those before it.
+struct Batch<'a> {
+    image: &'a Image,
+    settings: &'a Settings,
+    counts: BTreeMap<&'a Text, usize>,
+    /// The topics that this request creates, by their collision keys.
+    taken: BTreeMap<Text, Text>,
+    records: Vec<Record>,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, topic: &NewTopic, rng: &mut Rng) -> Result<CreatedTopic, Refused> {
+        if self.counts.get(&topic.name).is_some_and(|count| *count > 1) {
+            return refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name.");
+        }
+        self.check_name(&topic.name)?;
+        let resource = Resource::topic(topic.name.detached());
+        let set = replace(self.settings, &resource, &topic.configs)?;
+        let partitions = if topic.assignments.is_empty() { self.automatic(topic, rng)? } else { self.manual(topic)? };
+        let replicas = partitions.first().map_or(0, |partition| partition.replicas.len());
+        let created = CreatedTopic {
+            id: self.new_id(rng),
+            partitions: i32::try_from(partitions.len()).expect("at most PARTITIONS_PER_TOPIC_MAX"),
+            replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
+            configs: topic_entries(self.settings, &set),
+        };
+        let head = TopicRecord { name: resource.name.clone(), topic_id: created.id, ..Default::default() };
+        self.records.push(Record::Topic(head));
+        self.records.extend(config_changes(&resource, &Overrides::new(), &set));
+        let numbered = (0..).zip(&partitions);
+        self.records.extend(numbered.map(|(index, partition)| partition_record(created.id, index, partition)));
+        self.taken.extend(collision_key(&topic.name).map(|key| (key, topic.name.clone())));
+        Ok(created)
+    }
+
+    fn check_name(&self, name: &Text) -> Result<(), Refused> {
+        if *name == names::CLUSTER_METADATA {
+            let message = format!("Creation of internal topic {name} is prohibited.");
+            return refuse(ErrorCode::INVALID_REQUEST, message);
+        }
+        names::validate_topic(name)?;
+        if self.image.topic_by_name(name).is_some() {
+            return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."));
+        }
+        let taken = || self.taken.get(&collision_key(name)?);
+        if let Some(existing) = self.image.colliding_topic(name).or_else(taken) {
+            let message = format!("Topic '{name}' collides with existing topic: {existing}");
+            return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message);
+        }
+        Ok(())
+    }
+
+    fn new_id(&self, rng: &mut Rng) -> TopicId {
+        loop {
+            let id = TopicId::random(rng);
+            if self.image.topic(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    fn automatic(&self, topic: &NewTopic, rng: &mut Rng) -> Result<Vec<Partition>, Refused> {
+        let replication_factor = match topic.replication_factor {
+            -1 => i16::try_from(self.settings.i64("default.replication.factor")).unwrap_or(i16::MAX),
+            given if given > 0 => given,
+            _ => {
+                let message = "Replication factor must be larger than 0, or -1 to use the default value.";
+                return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, message);
+            }
+        };
+        let count = match topic.partitions {
+            -1 => i32::try_from(self.settings.i64("num.partitions")).expect("an INT configuration"),
+            given if given > 0 => given,
+            _ => {
+                let message = "Number of partitions was set to an invalid non-positive value.";
+                return refuse(ErrorCode::INVALID_PARTITIONS, message);
+            }
+        };
+        check_count(count)?;
+        let placed = place(self.image, count, replication_factor, rng)?;
+        let partitions = placed.into_iter().map(|replicas| new_partition(self.image, replicas));
+        Ok(partitions.map(|partition| partition.expect("only living brokers are given replicas")).collect())
+    }
+
+    fn manual(&self, topic: &NewTopic) -> Result<Vec<Partition>, Refused> {
+        for (is_default, name) in
+            [(topic.replication_factor == -1, "replication factor"), (topic.partitions == -1, "numPartitions")]
+        {
+            if !is_default {
+                let message = format!("A manual partition assignment was specified, but {name} was not set to -1.");
+                return refuse(ErrorCode::INVALID_REQUEST, message);
+            }
+        }
+        let mut assigned: BTreeMap<PartitionIndex, Partition> = BTreeMap::new();
+        let mut replicas_of_first = None;
+        for (index, replicas) in &topic.assignments {
+            let replicas_expected = *replicas_of_first.get_or_insert(replicas.len());
+            let partition = assign(self.image, *index, replicas, replicas_expected)?;
+            if assigned.insert(*index, partition).is_some() {
+                let message = format!("Found multiple manual partition assignments for partition {index}");
+                return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+            }
+        }
+        check_count(i32::try_from(assigned.len()).unwrap_or(i32::MAX))?;
+        if !assigned.keys().map(|index| index.0).eq(0..i32::try_from(assigned.len()).unwrap_or(i32::MAX)) {
+            let message = "partitions should be a consecutive 0-based integer sequence";
+            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+        }
+        Ok(assigned.into_values().collect())
+    }
+}
+
+/// More partitions than a topic may have are refused before anything is reserved for them.
+pub(super) fn check_count(count: i32) -> Result<(), Refused> {
+    if count > PARTITIONS_PER_TOPIC_MAX {
+        let message = format!("A topic may have {PARTITIONS_PER_TOPIC_MAX} partitions at most, not {count}.");
+        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+    }
+    Ok(())
+}
+
+/// A partition whose replicas the client chose.
+pub(super) fn assign(
+    image: &Image,
+    index: PartitionIndex,
+    replicas: &[NodeId],
+    replicas_expected: usize,
+) -> Result<Partition, Refused> {
+    let wrong = |message: String| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+    if replicas.is_empty() {
+        return wrong("The manual partition assignment includes an empty replica list.".to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    for replica in replicas {
+        if !seen.insert(*replica) {
+            return wrong(format!("The manual partition assignment includes the broker {replica} more than once."));
+        }
+        if image.broker(*replica).is_none() {
+            return wrong(format!(
+                "The manual partition assignment includes broker {replica}, but no such broker is registered."
+            ));
+        }
+    }
+    if replicas.len() != replicas_expected {
+        let count = replicas.len();
+        return wrong(format!(
+            "The manual partition assignment includes a partition with {count} replica(s), but this is not consistent \
+             with previous partitions, which have {replicas_expected} replica(s)."
+        ));
+    }
+    new_partition(image, replicas.to_vec()).ok_or_else(|| {
+        let message = format!(
+            "All brokers specified in the manual partition assignment for partition {index} are fenced or in \
+             controlled shutdown."
+        );
+        Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message)
+    })
+}
