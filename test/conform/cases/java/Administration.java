@@ -31,6 +31,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 public final class Administration {
     private static final String TOPIC = System.getenv("PREFIX") + "topic";
     private static final String GROUP = System.getenv("PREFIX") + "group";
+    /** Not in a far past: retention would delete what is older than a week. */
+    private static final long START = System.currentTimeMillis();
     private static final Map<String, Object> OPTIONS = Map.of("bootstrap.servers", System.getenv("BOOTSTRAP"));
 
     public static void main(String[] arguments) throws Exception {
@@ -90,13 +92,13 @@ public final class Administration {
     private static void offsets(Admin admin) throws Exception {
         try (var producer = new KafkaProducer<>(OPTIONS, new StringSerializer(), new StringSerializer())) {
             for (int i = 0; i < 20; i++) {
-                producer.send(new ProducerRecord<>(TOPIC, 0, 1_000_000L + (i == 5 ? 100 : i), "key", "value " + i)).get();
+                producer.send(new ProducerRecord<>(TOPIC, 0, START + (i == 5 ? 100 : i), "key", "value " + i)).get();
             }
         }
         var partition = new TopicPartition(TOPIC, 0);
         require(offset(admin, partition, OffsetSpec.earliest()) == 0, "earliest");
         require(offset(admin, partition, OffsetSpec.latest()) == 20, "latest");
-        require(offset(admin, partition, OffsetSpec.forTimestamp(1_000_010L)) == 5, "by time");
+        require(offset(admin, partition, OffsetSpec.forTimestamp(START + 10)) == 5, "by time");
         require(offset(admin, partition, OffsetSpec.maxTimestamp()) == 5, "of the largest timestamp");
         get(admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(7))).all());
         require(offset(admin, partition, OffsetSpec.earliest()) == 7, "earliest after deletion");

@@ -16,6 +16,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /** The Java client sends and reads every codec, idempotent and acks=all, into a topic that it lets the broker create. */
 public final class Codecs {
     private static final int COUNT = 500;
+    /** Not in a far past: retention would delete what is older than a week. */
+    private static final long START = System.currentTimeMillis();
 
     public static void main(String[] arguments) throws Exception {
         String bootstrap = System.getenv("BOOTSTRAP");
@@ -29,7 +31,7 @@ public final class Codecs {
         try (var producer = new KafkaProducer<>(options, new ByteArraySerializer(), new ByteArraySerializer())) {
             List<Future<RecordMetadata>> sent = new ArrayList<>();
             for (int i = 0; i < COUNT; i++) {
-                var message = new ProducerRecord<>(topic, 0, 1_700_000_000_000L + i, key(i), value(codec, i));
+                var message = new ProducerRecord<>(topic, 0, START + i, key(i), value(codec, i));
                 message.headers().add("n", Integer.toString(i).getBytes(StandardCharsets.UTF_8)).add("none", null);
                 sent.add(producer.send(message));
             }
@@ -50,7 +52,7 @@ public final class Codecs {
             require(got.size() == COUNT, codec + ": " + got.size() + " records came back");
             for (int i = 0; i < COUNT; i++) {
                 var message = got.get(i);
-                require(message.offset() == i && message.timestamp() == 1_700_000_000_000L + i, codec + ": position " + i);
+                require(message.offset() == i && message.timestamp() == START + i, codec + ": position " + i);
                 require(java.util.Arrays.equals(message.key(), key(i)), codec + ": key " + i);
                 require(java.util.Arrays.equals(message.value(), value(codec, i)), codec + ": value " + i);
                 var number = message.headers().lastHeader("n").value();
