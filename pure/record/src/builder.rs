@@ -3,6 +3,7 @@
 use crate::varint::{length, write, write_nullable};
 use crate::{Attributes, Codec, HEADER_BYTES, Header, Record, TimestampType, codec};
 use bytes::Bytes;
+use types::codec::size;
 use types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// What a batch says besides its records.
@@ -158,19 +159,21 @@ impl Builder {
         if self.count == 0 && self.template.delete_horizon.is_none() {
             self.base_timestamp = timestamp;
         }
-        // Attributes, a varlong and two varints, two lengths and a count, generously.
-        const PREFIX_BYTES_MAX: usize = 40;
-        let contents = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.len();
-        let mut fields = Vec::with_capacity(PREFIX_BYTES_MAX + contents);
-        fields.push(0);
-        write(&mut fields, timestamp.0.wrapping_sub(self.base_timestamp.0));
-        write(&mut fields, i64::from(offset_delta));
-        write_nullable(&mut fields, key);
-        write_nullable(&mut fields, value);
-        write(&mut fields, i64::from(header_count));
-        fields.extend_from_slice(headers);
-        write(&mut self.buffer, length(fields.len()));
-        self.buffer.extend_from_slice(&fields);
+        let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
+        let (offset_delta_long, header_count) = (i64::from(offset_delta), i64::from(header_count));
+        let numbers = size::varlong(timestamp_delta) + size::varlong(offset_delta_long) + size::varlong(header_count);
+        let fields = 1 + numbers + nullable_size(key) + nullable_size(value) + headers.len();
+        let buffer = &mut self.buffer;
+        write(buffer, length(fields));
+        let start = buffer.len();
+        buffer.push(0);
+        write(buffer, timestamp_delta);
+        write(buffer, offset_delta_long);
+        write_nullable(buffer, key);
+        write_nullable(buffer, value);
+        write(buffer, header_count);
+        buffer.extend_from_slice(headers);
+        debug_assert_eq!(buffer.len() - start, fields);
         assert!(self.buffer.len() <= PLAIN_BYTES_MAX, "a batch is ended before it holds 1 GiB");
         self.last_offset_delta = offset_delta;
         self.max_timestamp = self.max_timestamp.max(timestamp);
@@ -216,4 +219,9 @@ impl Builder {
             record_count: self.count,
         }
     }
+}
+
+/// Bytes of a field behind its length.
+fn nullable_size(value: Option<&[u8]>) -> usize {
+    value.map_or(1, |bytes| size::varlong(length(bytes.len())) + bytes.len())
 }
