@@ -42,7 +42,10 @@ pub fn run(options: &[String]) -> Result<(), String> {
     ];
     let skipped = foreign == Foreign::Never || (!installed()? && foreign == Foreign::IfInstallable);
     if !skipped {
-        parts.push(("foreign clients", words("test --package vltava-conform -- --include-ignored")));
+        parts.push((
+            "foreign clients",
+            words("test --package vltava-conform --test clients --test restarts --no-fail-fast -- --include-ignored"),
+        ));
     }
     for (name, arguments) in parts {
         println!("== {name}: cargo {}", arguments.join(" "));

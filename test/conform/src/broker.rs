@@ -136,7 +136,8 @@ pub fn given() -> Option<String> {
 }
 
 /// The broker's binary: `VLTAVA_BIN`, or the one built beside this program.
-fn binary() -> PathBuf {
+#[must_use]
+pub fn binary() -> PathBuf {
     let binary = std::env::var_os("VLTAVA_BIN").map_or_else(|| crate::build_folder().join("vltava"), PathBuf::from);
     assert!(binary.exists(), "{} is missing: `cargo build --package vltava` first", binary.display());
     binary

@@ -1,13 +1,14 @@
 //! The commands of the suite: install the clients, the long runs, and the shared suite.
 
-use conform_suite::{crash, foreign, roundtrip, shared};
-use std::process::ExitCode;
+use conform_suite::{broker, crash, foreign, roundtrip, shared};
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: vltava-conform COMMAND
 
   install                          the foreign clients, into target/foreign
   roundtrip [--lines N] [--seed N]
   crash [--rounds N] [--seed N]
+  bench [OPTIONS]                  test/bench/measure.py; OPTIONS go to it
   shared SUITE [OPTIONS]           a suite outside of this repository; OPTIONS go to it";
 
 fn main() -> ExitCode {
@@ -33,12 +34,25 @@ fn run(arguments: &[String]) -> Result<(), String> {
             foreign::install()?;
             crash::run(option(options, "--rounds", 50)?, seed(options)?)
         }
+        "bench" => {
+            foreign::install()?;
+            bench(options)
+        }
         "shared" => {
             let (suite, options) = options.split_first().ok_or(USAGE)?;
             shared::run(suite, options)
         }
         _ => Err(USAGE.to_owned()),
     }
+}
+
+/// Measures the broker built beside this program.
+fn bench(options: &[String]) -> Result<(), String> {
+    let script = conform_suite::home().with_file_name("bench").join("measure.py");
+    let mut python = Command::new(foreign::python());
+    python.arg(script).arg("--broker").arg(broker::binary()).args(options);
+    let status = python.status().map_err(|error| format!("cannot start {python:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("the measurement ended with {status}")) }
 }
 
 /// The number after `name`, or the default.
