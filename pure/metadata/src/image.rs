@@ -111,8 +111,19 @@ fn inconsistent<T>(what: impl Into<String>) -> Result<T, Inconsistent> {
     Err(Inconsistent(what.into()))
 }
 
+/// Who decides for the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    pub controller: NodeId,
+    pub epoch: i32,
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
+    /// The cluster's id. Not in the log: its holder knows it from the data directory.
+    pub cluster_id: Text,
+    /// The active controller, if one is known. Not in the log: its holder knows it from the quorum.
+    pub leadership: Option<Leadership>,
     topics: OrdMap<TopicId, Arc<Topic>>,
     names: OrdMap<Text, TopicId>,
     /// Names of topics by what they are called in metrics.

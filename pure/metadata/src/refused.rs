@@ -2,6 +2,10 @@
 
 use types::ErrorCode;
 
+/// Longest message in bytes: it may quote what the client sent, and old versions of answers cannot carry more than
+/// 32 KiB.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
 /// Kafka's error code, and a sentence that says what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -12,6 +16,11 @@ pub struct Refused {
 impl Refused {
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Refused {
-        Refused { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+            message.push_str("...");
+        }
+        Refused { code, message }
     }
 }

@@ -41,7 +41,6 @@ impl Settings {
                 },
             }
         }
-        settings.layers[2].retain(|_, value| *value != super::definition::NULL);
         settings.resolve();
         settings.check(&mut problems);
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -134,7 +133,7 @@ impl Settings {
         self.optional(name).unwrap_or_else(|| panic!("{name} may be unset"))
     }
 
-    fn optional(&self, name: &str) -> Option<&Value> {
+    pub(super) fn optional(&self, name: &str) -> Option<&Value> {
         self.effective.get(name).unwrap_or_else(|| panic!("no configuration is called {name}")).as_ref()
     }
 

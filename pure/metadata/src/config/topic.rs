@@ -10,6 +10,13 @@ pub(super) struct Beside {
     factor: i64,
 }
 
+impl Beside {
+    /// In the unit of the topic configuration. A negative time means "for ever" in every unit.
+    fn convert(&self, value: i64) -> i64 {
+        if value < 0 && self.factor > 1 { -1 } else { value.saturating_mul(self.factor) }
+    }
+}
+
 const fn same(name: &'static str) -> Beside {
     Beside { name, factor: 1 }
 }
@@ -80,8 +87,7 @@ fn default_text(settings: &Settings, definition: &Definition) -> Option<Text> {
             return Some(text);
         }
         let value = settings.optional_i64(beside.name)?;
-        // A negative time means "for ever" in every unit.
-        Some(Text::from(if value < 0 { -1 } else { value.saturating_mul(beside.factor) }.to_string()))
+        Some(Text::from(beside.convert(value).to_string()))
     })
 }
 
@@ -193,11 +199,19 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// A stored value that this version finds invalid (another version wrote it) counts as not set.
     fn optional(&self, name: &str) -> Option<Value> {
-        let definition = find(ResourceKind::Topic, name).expect("the names above are in the registry");
-        let set = self.set.get(name).and_then(|text| definition.parse(text).ok());
-        set.or_else(|| definition.parse(&default_text(self.settings, definition)?).ok())
+        let definition = || find(ResourceKind::Topic, name).expect("the names above are in the registry");
+        // A stored value that this version finds invalid (another version wrote it) counts as not set.
+        if let Some(value) = self.set.get(name).and_then(|text| definition().parse(text).ok()) {
+            return Some(value);
+        }
+        match synonyms(name) {
+            [] => definition().parse(definition().default()?).ok(),
+            beside => beside.iter().find_map(|beside| match self.settings.optional(beside.name)?.clone() {
+                Value::Integer(value) => Some(Value::Integer(beside.convert(value))),
+                value => Some(value),
+            }),
+        }
     }
 
     fn i64(&self, name: &str) -> i64 {

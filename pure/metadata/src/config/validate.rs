@@ -51,6 +51,7 @@ pub fn alter(
                     let message = format!("Can't {verb} to key {name} because its type is not LIST.");
                     return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
                 }
+                check_length(name, value)?;
                 let base = values.get(name).cloned().or_else(|| default_text(settings, resource, definition));
                 let list = change_list(&base.unwrap_or_default(), value, matches!(operation, Operation::Append(_)));
                 values.insert(name.detached(), Text::from(list));
@@ -76,14 +77,26 @@ pub fn replace(settings: &Settings, resource: &Resource, given: &[(Text, Option<
     Ok(values)
 }
 
+/// Longest value in bytes: what old versions of DescribeConfigs can carry.
+const VALUE_BYTES_MAX: usize = 32_767;
+
 /// Checks all values that a resource would have.
 pub fn validate(settings: &Settings, resource: &Resource, values: &Overrides) -> Result<(), Refused> {
     for (name, value) in values {
+        check_length(name, value)?;
         let definition = known(resource, name)?;
         definition.parse(value).map_err(|problem| Refused::new(ErrorCode::INVALID_CONFIG, problem))?;
     }
     if resource.kind == ResourceKind::Topic {
         return validate_topic(settings, values);
+    }
+    Ok(())
+}
+
+fn check_length(name: &str, value: &str) -> Result<(), Refused> {
+    if value.len() > VALUE_BYTES_MAX {
+        let message = format!("The value of {name} is longer than {VALUE_BYTES_MAX} bytes.");
+        return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
     }
     Ok(())
 }

@@ -52,11 +52,17 @@ fn alter_one(
     Ok(config_changes(&resource, current, &next))
 }
 
+/// Longest name of a group or of a subscription in bytes.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// Whether there is such a resource.
 fn check(image: &Image, resource: &Resource) -> Result<(), Refused> {
     let name = &resource.name;
     let refuse = |code, message: String| Err(Refused::new(code, message));
     match resource.kind {
+        ResourceKind::Group | ResourceKind::ClientMetrics if name.len() > NAME_BYTES_MAX => {
+            refuse(ErrorCode::INVALID_REQUEST, format!("The name is longer than {NAME_BYTES_MAX} bytes."))
+        }
         ResourceKind::Topic if name.is_empty() => {
             refuse(ErrorCode::INVALID_REQUEST, "Default topic resources are not allowed.".to_owned())
         }

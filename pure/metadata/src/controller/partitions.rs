@@ -1,34 +1,38 @@
 //! CreatePartitions.
 
 use super::NewPartitions;
-use super::topics::{assign, check_count};
+use super::topics::{Room, assign};
 use crate::Refused;
 use crate::generated::Record;
 use crate::image::{Image, Partition};
 use crate::placement::{new_partition, place};
 use crate::snapshot::partition_record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use types::{ErrorCode, PartitionIndex, Rng, Text};
 
 type Created = Vec<(Text, Result<(), Refused>)>;
 
 pub(super) fn create(image: &Image, topics: &[NewPartitions], rng: &mut Rng) -> (Vec<Record>, Created) {
+    let mut counts: BTreeMap<&Text, usize> = BTreeMap::new();
+    for topic in topics {
+        *counts.entry(&topic.topic).or_insert(0) += 1;
+    }
     let mut answered = BTreeSet::new();
+    let mut room = Room::default();
     let mut records = Vec::new();
     let mut created = Created::new();
     for topic in topics.iter().filter(|topic| answered.insert(&topic.topic)) {
-        let duplicate = topics.iter().filter(|other| other.topic == topic.topic).count() > 1;
-        let result = if duplicate {
+        let result = if counts.get(&topic.topic).is_some_and(|count| *count > 1) {
             Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
         } else {
-            grow(image, topic, rng).map(|added| records.extend(added))
+            grow(image, topic, &mut room, rng).map(|added| records.extend(added))
         };
         created.push((topic.topic.clone(), result));
     }
     (records, created)
 }
 
-fn grow(image: &Image, asked: &NewPartitions, rng: &mut Rng) -> Result<Vec<Record>, Refused> {
+fn grow(image: &Image, asked: &NewPartitions, room: &mut Room, rng: &mut Rng) -> Result<Vec<Record>, Refused> {
     let (name, count) = (&asked.topic, asked.count);
     let refuse = |code, message: String| Err(Refused::new(code, message));
     let Some(topic) = image.topic_by_name(name) else {
@@ -43,8 +47,8 @@ fn grow(image: &Image, asked: &NewPartitions, rng: &mut Rng) -> Result<Vec<Recor
             format!("The topic {name} currently has {current} partition(s); {count} would not be an increase.");
         return refuse(ErrorCode::INVALID_PARTITIONS, message);
     }
-    check_count(count)?;
     let added = count - current;
+    room.take(count, added)?;
     let replicas = topic.partitions.first().map_or(1, |first| first.replicas.len());
     let partitions: Vec<Partition> = match &asked.assignments {
         Some(chosen) if i32::try_from(chosen.len()) != Ok(added) => {

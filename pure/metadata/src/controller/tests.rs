@@ -165,6 +165,22 @@ fn topics_are_created_or_refused_in_words_of_kafka() {
 }
 
 #[test]
+fn a_request_cannot_ask_for_more_than_fits() {
+    let mut cluster = Cluster::one();
+    let huge = (0..3).map(|index| topic(&format!("t{index}"), 60_000, 1)).collect();
+    let answer = cluster.create(huge);
+    expect![[r#"
+        t0: 60000 partitions, 1 replicas
+        t1: POLICY_VIOLATION: A request may create 100000 partitions at most.
+        t2: POLICY_VIOLATION: A request may create 100000 partitions at most."#]]
+    .assert_eq(&answer);
+    let long = "x".repeat(40_000);
+    let refused = cluster.alter(Resource::topic("t0"), set("cleanup.policy", &long));
+    assert_eq!(refused, "INVALID_CONFIG: The value of cleanup.policy is longer than 32767 bytes.");
+    assert!(cluster.alter(Resource::topic(long.as_str()), set("retention.ms", "1")).len() < 5000);
+}
+
+#[test]
 fn manual_assignments_are_checked() {
     let brokers = [broker(1, None), broker(2, None), broker(3, None)];
     let mut cluster = Cluster::new(&brokers, &[]);

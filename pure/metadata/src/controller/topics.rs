@@ -15,7 +15,14 @@ use types::{ErrorCode, NodeId, PartitionIndex, Rng, Text, TopicId};
 type Created = Vec<(Text, Result<CreatedTopic, Refused>)>;
 
 pub(super) fn create(image: &Image, settings: &Settings, topics: &[NewTopic], rng: &mut Rng) -> (Vec<Record>, Created) {
-    let mut batch = Batch { image, settings, counts: count_names(topics), taken: BTreeMap::new(), records: Vec::new() };
+    let mut batch = Batch {
+        image,
+        settings,
+        counts: count_names(topics),
+        taken: BTreeMap::new(),
+        room: Room::default(),
+        records: Vec::new(),
+    };
     let mut answered = BTreeSet::new();
     let mut created = Created::new();
     for topic in topics.iter().filter(|topic| answered.insert(&topic.name)) {
@@ -78,6 +85,7 @@ struct Batch<'a> {
     counts: BTreeMap<&'a Text, usize>,
     /// The topics that this request creates, by their collision keys.
     taken: BTreeMap<Text, Text>,
+    room: Room,
     records: Vec<Record>,
 }
 
@@ -132,7 +140,7 @@ impl Batch<'_> {
         }
     }
 
-    fn automatic(&self, topic: &NewTopic, rng: &mut Rng) -> Result<Vec<Partition>, Refused> {
+    fn automatic(&mut self, topic: &NewTopic, rng: &mut Rng) -> Result<Vec<Partition>, Refused> {
         let replication_factor = match topic.replication_factor {
             -1 => i16::try_from(self.settings.i64("default.replication.factor")).unwrap_or(i16::MAX),
             given if given > 0 => given,
@@ -149,13 +157,13 @@ impl Batch<'_> {
                 return refuse(ErrorCode::INVALID_PARTITIONS, message);
             }
         };
-        check_count(count)?;
+        self.room.take(count, count)?;
         let placed = place(self.image, count, replication_factor, rng)?;
         let partitions = placed.into_iter().map(|replicas| new_partition(self.image, replicas));
         Ok(partitions.map(|partition| partition.expect("only living brokers are given replicas")).collect())
     }
 
-    fn manual(&self, topic: &NewTopic) -> Result<Vec<Partition>, Refused> {
+    fn manual(&mut self, topic: &NewTopic) -> Result<Vec<Partition>, Refused> {
         for (is_default, name) in
             [(topic.replication_factor == -1, "replication factor"), (topic.partitions == -1, "numPartitions")]
         {
@@ -174,8 +182,9 @@ impl Batch<'_> {
                 return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
             }
         }
-        check_count(i32::try_from(assigned.len()).unwrap_or(i32::MAX))?;
-        if !assigned.keys().map(|index| index.0).eq(0..i32::try_from(assigned.len()).unwrap_or(i32::MAX)) {
+        let count = i32::try_from(assigned.len()).unwrap_or(i32::MAX);
+        self.room.take(count, count)?;
+        if !assigned.keys().map(|index| index.0).eq(0..count) {
             let message = "partitions should be a consecutive 0-based integer sequence";
             return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
         }
@@ -183,13 +192,29 @@ impl Batch<'_> {
     }
 }
 
-/// More partitions than a topic may have are refused before anything is reserved for them.
-pub(super) fn check_count(count: i32) -> Result<(), Refused> {
-    if count > PARTITIONS_PER_TOPIC_MAX {
-        let message = format!("A topic may have {PARTITIONS_PER_TOPIC_MAX} partitions at most, not {count}.");
-        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+/// How many more partitions a request may create. What is too much is refused before anything is reserved for it.
+pub(super) struct Room(i32);
+
+impl Default for Room {
+    fn default() -> Room {
+        Room(PARTITIONS_PER_TOPIC_MAX)
     }
-    Ok(())
+}
+
+impl Room {
+    /// Takes room for `added` partitions of a topic that will have `total`.
+    pub(super) fn take(&mut self, total: i32, added: i32) -> Result<(), Refused> {
+        if total > PARTITIONS_PER_TOPIC_MAX {
+            let message = format!("A topic may have {PARTITIONS_PER_TOPIC_MAX} partitions at most, not {total}.");
+            return refuse(ErrorCode::INVALID_PARTITIONS, message);
+        }
+        if added > self.0 {
+            let message = format!("A request may create {PARTITIONS_PER_TOPIC_MAX} partitions at most.");
+            return refuse(ErrorCode::POLICY_VIOLATION, message);
+        }
+        self.0 -= added;
+        Ok(())
+    }
 }
 
 /// A partition whose replicas the client chose.
