@@ -47,9 +47,10 @@ class Broker:
         for setting in self.settings:
             command += ["--set", setting]
         core = self.options.broker_core
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("VLTAVA_")}
         self.log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        preexec_fn=lambda: pin(core))
+                                        env=environment, preexec_fn=lambda: pin(core))
         deadline = time.monotonic() + 120
         while True:
             try:
@@ -90,7 +91,7 @@ class Broker:
 
 def free_port():
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(10_000, 20_000)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))

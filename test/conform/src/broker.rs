@@ -43,6 +43,10 @@ impl Broker {
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
+        // What steers the tests is no setting of a broker, which reads variables of this prefix.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("VLTAVA_")) {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         self.child = Some(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")));
         self.wait_until_open();
@@ -147,10 +151,11 @@ pub fn binary() -> PathBuf {
 /// while the broker is down could otherwise be given that very port and connect to itself.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Metrics are served 10,000 above.
     let own = u16::try_from(std::process::id() % 10_000).expect("under 10,000");
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + (own + step) % 10_000;
+        let port = 10_000 + (own + step) % 10_000;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }
