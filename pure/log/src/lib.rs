@@ -1,6 +1,35 @@
 //! One partition's log: segments, indexes, producer state, leader epochs, recovery, retention and compaction, over
 //! `Disk`. Knows nothing of replicas, requests or connections.
 
+mod append;
+pub mod checkpoint;
+mod config;
 mod disk;
+mod epochs;
+mod error;
+mod index;
+mod job;
+mod log;
+mod memory;
+mod names;
+mod producers;
+mod read;
+mod recover;
+mod scan;
+mod segment;
+mod sync;
+mod tick;
+mod timestamps;
 
+pub use append::{Appended, Origin};
+pub use config::{Cleanup, Config};
 pub use disk::{Disk, DiskError, DiskFile, DiskResult, ErrorKind, Open, Space};
+pub use error::Error;
+pub use job::{Job, JobDone, RemoveJob};
+pub use log::{Identity, Log};
+pub use memory::{Counts, Fault, MemoryDisk, MemoryFile, Operation};
+pub use producers::Producer;
+pub use read::{FileRange, Range};
+pub use recover::{Recovery, Report, Trust};
+pub use sync::{SyncJob, Synced};
+pub use timestamps::Dated;

@@ -47,14 +47,19 @@ pub(crate) fn compress(codec: Codec, level: i32, plain: &[u8], out: &mut Vec<u8>
         Codec::Zstd => {
             let range = zstd::compression_level_range();
             let level = level.clamp(*range.start(), *range.end());
-            zstd::stream::copy_encode(plain, out, level).expect(MEMORY);
+            let mut encoder = zstd::stream::write::Encoder::new(out, level).expect("zstd finds the memory it needs");
+            // A known size keeps the encoder's tables and the reader's window as small as the batch.
+            let size = u64::try_from(plain.len()).expect("sizes fit 64 bits");
+            encoder.set_pledged_src_size(Some(size)).expect("the size is told before the first byte");
+            encoder.write_all(plain).expect(MEMORY);
+            encoder.finish().expect(MEMORY);
         }
     }
 }
 
 /// The decompressed form of `body` as a stream. Streams bound their own buffers; the caller counts what comes out.
 pub(crate) fn reader<'a>(codec: Codec, body: &'a [u8], limit_bytes: usize) -> Result<Box<dyn Read + 'a>, Invalid> {
-    let bad = |_| Invalid::BadCompression { codec };
+    let bad = |error| invalid(codec, limit_bytes, &error);
     Ok(match codec {
         Codec::None => Box::new(body),
         Codec::Gzip => Box::new(MultiGzDecoder::new(body)),
@@ -64,12 +69,20 @@ pub(crate) fn reader<'a>(codec: Codec, body: &'a [u8], limit_bytes: usize) -> Re
     })
 }
 
+/// What a failed read from a reader means.
+pub(crate) fn invalid(codec: Codec, limit_bytes: usize, error: &Error) -> Invalid {
+    match error.kind() {
+        ErrorKind::FileTooLarge => Invalid::TooLarge { limit_bytes },
+        _ => Invalid::BadCompression { codec },
+    }
+}
+
 /// Decompresses all of `body`, which must give at most `limit_bytes`.
 pub(crate) fn decompress(codec: Codec, body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, Invalid> {
     let ceiling = u64::try_from(limit_bytes).expect("sizes fit 64 bits").saturating_add(1);
     let mut plain = Vec::new();
     let read = reader(codec, body, limit_bytes)?.take(ceiling).read_to_end(&mut plain);
-    read.map_err(|_| Invalid::BadCompression { codec })?;
+    read.map_err(|error| invalid(codec, limit_bytes, &error))?;
     if plain.len() > limit_bytes { Err(Invalid::TooLarge { limit_bytes }) } else { Ok(plain) }
 }
 
@@ -124,8 +137,11 @@ impl<'a> Snappy<'a> {
         let block = self.next_block().ok_or_else(malformed)?;
         let length = snap::raw::decompress_len(block).map_err(|_| malformed())?;
         // A raw block needs all of its output at once: a length that its input cannot fill is refused unallocated.
-        if length > block.len().saturating_mul(SNAPPY_RATIO_MAX) || length > self.limit_bytes.saturating_add(1) {
+        if length > block.len().saturating_mul(SNAPPY_RATIO_MAX) {
             return Err(malformed());
+        }
+        if length > self.limit_bytes {
+            return Err(Error::from(ErrorKind::FileTooLarge));
         }
         self.block.resize(length, 0);
         self.at = 0;
@@ -147,5 +163,73 @@ impl Read for Snappy<'_> {
         out[..count].copy_from_slice(&self.block[self.at..self.at + count]);
         self.at += count;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: usize) -> Vec<u8> {
+        b"the river of Prague ".iter().copied().cycle().take(bytes).collect()
+    }
+
+    fn check(codec: Codec, body: &[u8], plain: &[u8]) {
+        assert_eq!(decompress(codec, body, plain.len()).as_deref(), Ok(plain), "{codec}");
+        if !plain.is_empty() {
+            let limit_bytes = plain.len() - 1;
+            assert_eq!(decompress(codec, body, limit_bytes), Err(Invalid::TooLarge { limit_bytes }), "{codec}");
+        }
+    }
+
+    #[test]
+    fn every_size_and_level_round_trips() {
+        for codec in Codec::ALL {
+            for bytes in [0, 1, 32 << 10, (32 << 10) + 1, 300_000] {
+                for level in [i32::MIN, -1, 0, 1, 9, 17, 19] {
+                    let (plain, mut body) = (text(bytes), Vec::new());
+                    compress(codec, level, &plain, &mut body);
+                    check(codec, &body, &plain);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reads_the_dialects_of_other_writers() {
+        let plain = text(200_000);
+        check(Codec::Snappy, &snap::raw::Encoder::new().compress_vec(&plain).unwrap(), &plain);
+
+        let info = FrameInfo::new()
+            .block_mode(BlockMode::Linked)
+            .block_size(BlockSize::Max1MB)
+            .block_checksums(true)
+            .content_checksum(true)
+            .content_size(Some(200_000));
+        let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(&plain).unwrap();
+        check(Codec::Lz4, &encoder.finish().unwrap(), &plain);
+
+        let (mut two_members, mut whole_window) = (Vec::new(), Vec::new());
+        compress(Codec::Gzip, 1, &plain[..100], &mut two_members);
+        compress(Codec::Gzip, 9, &plain[100..], &mut two_members);
+        check(Codec::Gzip, &two_members, &plain);
+
+        // Of unknown size and at the highest level: the widest window that a producer can ask for.
+        zstd::stream::copy_encode(&plain[..], &mut whole_window, 22).unwrap();
+        check(Codec::Zstd, &whole_window, &plain);
+    }
+
+    #[test]
+    fn hostile_lengths_are_refused_before_memory_is_taken() {
+        let bad = Err(Invalid::BadCompression { codec: Codec::Snappy });
+        let claims_four_gib = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+        assert_eq!(decompress(Codec::Snappy, &claims_four_gib, usize::MAX >> 1), bad);
+        let mut framed = XERIAL_HEADER.to_vec();
+        framed.extend([0xff, 0xff, 0xff, 0xff, 1, 2, 3]);
+        assert_eq!(decompress(Codec::Snappy, &framed, 1 << 20), bad);
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            assert!(decompress(codec, &[0x80; 40], 1 << 20).is_err(), "{codec}");
+        }
     }
 }

@@ -67,9 +67,10 @@ impl Invalid {
             | Invalid::Truncated { .. }
             | Invalid::BadOffsets { .. }
             | Invalid::BadRecord { .. }
+            // The checksum was right, so the producer itself compressed it so: sending it again would not help.
+            | Invalid::BadCompression { .. }
             | Invalid::Trailing => ErrorCode::INVALID_RECORD,
             Invalid::BadMagic { .. } | Invalid::BadLength { .. } | Invalid::BadCrc { .. } => ErrorCode::CORRUPT_MESSAGE,
-            Invalid::BadCompression { .. } => ErrorCode::CORRUPT_MESSAGE,
             Invalid::UnknownCodec { .. } => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             Invalid::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
         }

@@ -5,7 +5,9 @@
 
 mod batches;
 mod builder;
+mod clean;
 mod codec;
+mod control;
 mod error;
 mod header;
 mod record;
@@ -15,6 +17,8 @@ mod varint;
 
 pub use batches::Batches;
 pub use builder::{Builder, Template};
+pub use clean::{Cleaned, Cleaning, clean, empty_batch};
+pub use control::{ControlType, EndTransaction};
 pub use error::{Invalid, Rejected};
 pub use header::{Attributes, Codec, HEADER_BYTES, Header, TimestampType, crc_matches, crc32c};
 pub use record::{Headers, Record};

@@ -20,6 +20,8 @@ pub struct Records<'a> {
     source: Source<'a>,
     base_offset: Offset,
     last_offset_delta: i32,
+    /// The least delta that the next record may have: offsets only go up.
+    next_delta: i32,
     base_timestamp: Timestamp,
     /// The time of all records, where the broker dated them.
     append_time: Option<Timestamp>,
@@ -50,15 +52,12 @@ impl<'a> Records<'a> {
             source,
             base_offset: header.base_offset,
             last_offset_delta: header.last_offset_delta,
+            next_delta: 0,
             base_timestamp: header.base_timestamp,
             append_time,
             index: 0,
             count: header.record_count,
         }
-    }
-
-    pub(crate) fn base_offset(&self) -> Offset {
-        self.base_offset
     }
 
     /// How many records the header still promises.
@@ -78,9 +77,10 @@ impl<'a> Records<'a> {
         self.index += 1;
         let bad = Invalid::BadRecord { index };
         let fields = self.source.next_frame(bad).and_then(|bytes| fields(bytes).ok_or(bad))?;
-        if !(0..=self.last_offset_delta).contains(&fields.offset_delta) {
+        if fields.offset_delta < self.next_delta || fields.offset_delta > self.last_offset_delta {
             return Err(bad);
         }
+        self.next_delta = fields.offset_delta.saturating_add(1);
         Ok(Some(Record {
             offset: Offset(self.base_offset.0 + i64::from(fields.offset_delta)),
             timestamp: match self.append_time {
@@ -175,7 +175,7 @@ impl<'a> Stream<'a> {
             self.window.resize(self.window.len() * 2, 0);
         }
         let read = self.reader.read(&mut self.window[self.end..]);
-        let count = read.map_err(|_| Invalid::BadCompression { codec: self.codec })?;
+        let count = read.map_err(|error| codec::invalid(self.codec, self.limit_bytes, &error))?;
         let too_large = Invalid::TooLarge { limit_bytes: self.limit_bytes };
         self.left = self.left.checked_sub(count).ok_or(too_large)?;
         self.end += count;

@@ -218,25 +218,21 @@ fn recode(batch: &mut Batch, from: Codec, (to, level): (Codec, i32), rules: &Rul
 
 /// What one pass over the records of a batch tells; made without an allocation.
 struct Survey {
+    /// Of those records that have a timestamp.
     min_timestamp: Timestamp,
     max_timestamp: Timestamp,
     keyless: bool,
 }
 
 impl Survey {
-    /// Reads all records; their offsets must count up from the batch's first one.
+    /// Reads all records. Their offsets are without gaps: they only go up, and there are as many as fit the batch.
     #[inline]
     fn of(mut records: Records<'_>) -> Result<Survey, Invalid> {
         let mut survey = Survey { min_timestamp: Timestamp(i64::MAX), max_timestamp: Timestamp::NONE, keyless: false };
-        let mut expected = records.base_offset();
-        let mut index = 0;
         while let Some(record) = records.next_record()? {
-            if record.offset != expected {
-                return Err(Invalid::BadRecord { index });
+            if record.timestamp != Timestamp::NONE {
+                survey.min_timestamp = survey.min_timestamp.min(record.timestamp);
             }
-            expected.0 += 1;
-            index += 1;
-            survey.min_timestamp = survey.min_timestamp.min(record.timestamp);
             survey.max_timestamp = survey.max_timestamp.max(record.timestamp);
             survey.keyless |= record.key.is_none();
         }
@@ -259,21 +255,15 @@ fn judge(mut records: Records<'_>, rules: &Rules) -> Result<(), Rejected> {
     let mut index = 0;
     let mut faults: usize = 0;
     while let Some(record) = records.next_record()? {
-        let fault = if rules.compacted && record.key.is_none() {
-            Some((ErrorCode::INVALID_RECORD, "the topic is compacted, so every record needs a key".to_owned()))
-        } else if rules.is_out_of_range(record.timestamp) {
-            Some((ErrorCode::INVALID_TIMESTAMP, out_of_range(record.timestamp, rules)))
-        } else {
-            None
-        };
-        if let Some((code, message)) = fault {
+        let keyless = rules.compacted && record.key.is_none();
+        if keyless || rules.is_out_of_range(record.timestamp) {
             faults += 1;
             // One wrong timestamp makes the whole refusal one of timestamps, as in Kafka.
-            if code == ErrorCode::INVALID_TIMESTAMP {
-                rejected.code = code;
+            if !keyless {
+                rejected.code = ErrorCode::INVALID_TIMESTAMP;
             }
             if rejected.record_errors.len() < RECORD_ERRORS_MAX {
-                rejected.record_errors.push((index, message));
+                rejected.record_errors.push((index, fault(record.timestamp, keyless, rules)));
             }
         }
         index += 1;
@@ -285,7 +275,10 @@ fn judge(mut records: Records<'_>, rules: &Rules) -> Result<(), Rejected> {
     Err(rejected)
 }
 
-fn out_of_range(timestamp: Timestamp, rules: &Rules) -> String {
+fn fault(timestamp: Timestamp, keyless: bool, rules: &Rules) -> String {
+    if keyless {
+        return "the topic is compacted, so every record needs a key".to_owned();
+    }
     format!(
         "timestamp {timestamp} is outside of the range from {} to {} that message.timestamp.before.max.ms and \
          message.timestamp.after.max.ms allow",

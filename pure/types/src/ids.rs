@@ -95,6 +95,12 @@ impl Sequence {
             None => Sequence(count - (i32::MAX - self.0) - 1),
         }
     }
+
+    /// The sequence `count` records before, wrapping from 0 to `i32::MAX`.
+    #[must_use]
+    pub fn minus(self, count: i32) -> Sequence {
+        if self.0 >= count { Sequence(self.0 - count) } else { Sequence(i32::MAX - (count - self.0) + 1) }
+    }
 }
 
 /// 128 bits that name a topic, a directory or a member; shown as Kafka does, in URL-safe base64 without padding.
@@ -220,6 +226,8 @@ mod tests {
         assert_eq!(Sequence(i32::MAX).plus(1), Sequence(0));
         assert_eq!(Sequence(i32::MAX - 1).plus(3), Sequence(1));
         assert_eq!(Sequence(5).plus(3), Sequence(8));
+        assert_eq!(Sequence(8).minus(3), Sequence(5));
+        assert_eq!(Sequence(1).minus(3), Sequence(i32::MAX - 1));
     }
 
     #[test]

@@ -1,0 +1,205 @@
+//! Appending: check the producers, roll where the segment is done, give offsets, write once, note what was written.
+
+use crate::producers::{Completed, Marker, Verdict};
+use crate::{Config, Disk, DiskError, DiskFile, Error, ErrorKind, Log, Open};
+use record::{Batch, Header};
+use types::{ErrorCode, LeaderEpoch, Now, Offset, Timestamp};
+
+/// Who made the batches, which decides how far they are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A producer: sequences and epochs are checked.
+    Client,
+    /// A group or transaction coordinator: its batches have no sequences, and its markers end transactions.
+    Coordinator,
+    /// The metadata log.
+    Controller,
+}
+
+/// Where batches went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    /// They were there before: the producer sent them again.
+    pub duplicate: bool,
+    /// The largest timestamp of the batches, which is the time of appending where the topic says so.
+    pub max_timestamp: Timestamp,
+}
+
+/// Offsets of one segment are stored relative to its base in 31 bits.
+const RELATIVE_MAX: i64 = i32::MAX as i64;
+
+impl<D: Disk> Log<D> {
+    /// Appends batches that were validated, as one write. They get the next offsets and `epoch`.
+    pub fn append(
+        &mut self,
+        now: Now,
+        batches: &mut [Batch],
+        epoch: LeaderEpoch,
+        origin: Origin,
+    ) -> Result<Appended, Error> {
+        let bytes = self.check_size(batches)?;
+        let headers = batches.iter().map(|batch| &batch.header).filter(|header| !header.attributes.is_control());
+        if let Verdict::Duplicate(kept) = self.producers.check(headers, origin == Origin::Client)? {
+            return Ok(Appended {
+                base_offset: kept.base_offset(),
+                last_offset: kept.last_offset,
+                duplicate: true,
+                max_timestamp: kept.timestamp,
+            });
+        }
+        let markers = self.markers(batches)?;
+        let base_offset = self.end;
+        let mut next = base_offset;
+        let mut max_timestamp = Timestamp::NONE;
+        for batch in batches.iter_mut() {
+            batch.place(next, epoch);
+            next = batch.header.next_offset();
+            max_timestamp = max_timestamp.max(batch.header.max_timestamp);
+        }
+        self.write(now, batches, bytes, next)?;
+        if self.epochs.assign(epoch, base_offset) {
+            self.write_epochs()?;
+        }
+        for (batch, marker) in batches.iter().zip(markers.into_iter().chain(std::iter::repeat(None))) {
+            self.note(&batch.header, marker, now.wall)?;
+        }
+        Ok(Appended { base_offset, last_offset: Offset(self.end.0 - 1), duplicate: false, max_timestamp })
+    }
+
+    fn check_size(&self, batches: &[Batch]) -> Result<u32, Error> {
+        let bytes: usize = batches.iter().map(Batch::size_bytes).sum();
+        u32::try_from(bytes).ok().filter(|bytes| *bytes <= self.config.segment_bytes).ok_or_else(|| {
+            Error::refused(
+                ErrorCode::RECORD_LIST_TOO_LARGE,
+                format!(
+                    "the records take {bytes} bytes, more than a segment (segment.bytes={})",
+                    self.config.segment_bytes
+                ),
+            )
+        })
+    }
+
+    /// The markers among the batches, checked; one for each batch, or none at all where there is no control batch.
+    fn markers(&self, batches: &[Batch]) -> Result<Vec<Option<Marker>>, Error> {
+        if !batches.iter().any(|batch| batch.header.attributes.is_control() && batch.header.has_producer()) {
+            return Ok(Vec::new());
+        }
+        let mut markers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let marker = match batch.header.attributes.is_control() {
+                true => Marker::read(&[&batch.head[..], &batch.body].concat()),
+                false => None,
+            };
+            if let Some(marker) = marker {
+                self.producers.check_marker(&batch.header, marker)?;
+            }
+            markers.push(marker);
+        }
+        Ok(markers)
+    }
+
+    /// Writes `bytes` bytes of batches at the end of the active segment, or of a new one. A write that fails leaves the
+    /// log as it was.
+    fn write(&mut self, now: Now, batches: &[Batch], bytes: u32, next: Offset) -> Result<(), Error> {
+        self.make()?;
+        if self.must_roll(now.wall, batches, bytes, next) {
+            self.roll(now.wall)?;
+        }
+        let preallocate = self.config.preallocate.then_some(self.config.segment_bytes);
+        let place = Self::place(&self.disk, &self.identity);
+        let active = self.segments.last_mut().expect("a log always has an active segment");
+        let position = active.bytes;
+        let file = active.open(place, Open::Create)?;
+        if position == 0
+            && let Some(length) = preallocate
+        {
+            file.preallocate(u64::from(length))?;
+        }
+        let written = match batches {
+            [batch] => file.write_at(u64::from(position), &[&batch.head, &batch.body]),
+            _ => {
+                let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
+                file.write_at(u64::from(position), &pieces)
+            }
+        };
+        written.map_err(|error| undo(file, position, error))
+    }
+
+    /// Notes a batch that is at the end of the active segment now.
+    pub(crate) fn note(&mut self, header: &Header, marker: Option<Marker>, now: Timestamp) -> Result<(), Error> {
+        let position = self.active_ref().bytes;
+        let interval = self.config.index_interval_bytes;
+        self.active().note(header, interval, now);
+        self.remember(header.last_offset(), position);
+        self.end = header.next_offset();
+        match marker {
+            Some(marker) => match self.producers.note_marker(header, marker) {
+                Some(completed) => self.note_completed(&completed),
+                None => Ok(()),
+            },
+            None => {
+                if !header.attributes.is_control() {
+                    self.producers.note(header);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn note_completed(&mut self, _completed: &Completed) -> Result<(), Error> {
+        Ok(())
+    }
+
+    pub(crate) fn write_epochs(&mut self) -> Result<(), Error> {
+        let path = format!("{}/{}", self.identity.folder, crate::names::LEADER_EPOCH_CHECKPOINT);
+        self.epochs_unsynced = true;
+        Ok(self.disk.write_small(&path, &self.epochs.encode(), false)?)
+    }
+
+    /// Kafka's reasons to begin a new segment.
+    fn must_roll(&self, now: Timestamp, batches: &[Batch], bytes: u32, next: Offset) -> bool {
+        let active = self.active_ref();
+        if active.bytes == 0 {
+            return false;
+        }
+        let newest = batches.iter().map(|batch| batch.header.max_timestamp).max().unwrap_or(now);
+        // By the records' own clock where they have one, else by how long the segment is open.
+        let waited = match active.first_timestamp {
+            Timestamp::NONE => now.0.saturating_sub(active.created.0),
+            first => newest.0.saturating_sub(first.0),
+        };
+        let full = |bytes: u64, entry: u64| bytes + entry > u64::from(self.config.segment_index_bytes);
+        u64::from(active.bytes) + u64::from(bytes) > u64::from(self.config.segment_bytes)
+            || u64::try_from(waited).unwrap_or(0)
+                > self.config.segment_ms.saturating_sub(jitter(&self.config, self, active.base))
+            || full(active.offsets.bytes(), 8)
+            || full(active.times.bytes(), 12)
+            || next.minus(active.base) > RELATIVE_MAX
+    }
+}
+
+/// Spreads rolling by time over `segment.jitter.ms`: a number that follows from the segment, so that no chance is needed.
+fn jitter<D: Disk>(config: &Config, log: &Log<D>, base: Offset) -> u64 {
+    if config.segment_jitter_ms == 0 {
+        return 0;
+    }
+    use std::hash::Hasher;
+    let mut hasher = types::FixedHasher::default();
+    hasher.write(log.identity.folder.as_bytes());
+    hasher.write(&base.0.to_be_bytes());
+    hasher.finish() % config.segment_jitter_ms
+}
+
+/// Cuts off what a failed write left behind. Where even that fails, the file's end is unknown and the log is lost.
+fn undo<F: DiskFile>(file: &F, position: u32, error: DiskError) -> Error {
+    match file.truncate(u64::from(position)) {
+        Ok(()) if error.kind == ErrorKind::Full => Error::Full(error),
+        Ok(()) => Error::Failed(error),
+        Err(second) => Error::Failed(DiskError {
+            kind: second.kind,
+            message: format!("{error}; cutting the file back failed too: {second}"),
+        }),
+    }
+}

@@ -1,0 +1,48 @@
+//! Long work that leaves the shard's thread: a `Job` is run elsewhere and its outcome handed back to the log it came from.
+//! A job never touches the live log; it works on files that the log has let go of or only appends to.
+
+use crate::{Disk, DiskError, SyncJob, Synced};
+
+/// Long work of one log.
+pub enum Job<D: Disk> {
+    Sync(SyncJob<D>),
+    Remove(RemoveJob<D>),
+}
+
+/// The outcome of a job.
+#[derive(Debug)]
+pub enum JobDone {
+    Synced(Synced),
+    Removed(Result<(), DiskError>),
+}
+
+impl<D: Disk> Job<D> {
+    /// What it does, for progress and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Job::Sync(_) => "sync",
+            Job::Remove(_) => "remove",
+        }
+    }
+
+    #[must_use]
+    pub fn run(self) -> JobDone {
+        match self {
+            Job::Sync(job) => JobDone::Synced(job.run()),
+            Job::Remove(job) => JobDone::Removed(job.run()),
+        }
+    }
+}
+
+/// Removes files that nothing uses any more.
+pub struct RemoveJob<D> {
+    pub(crate) disk: D,
+    pub(crate) paths: Vec<String>,
+}
+
+impl<D: Disk> RemoveJob<D> {
+    fn run(self) -> Result<(), DiskError> {
+        self.paths.iter().try_for_each(|path| self.disk.remove(path))
+    }
+}

@@ -1,0 +1,241 @@
+//! One partition's log: its segments in order, where it starts and ends, and what it knows of producers and epochs.
+//! Called by the replica on its shard's thread; long work leaves as a `Job`.
+
+use crate::epochs::Epochs;
+use crate::producers::Producers;
+use crate::segment::{Place, Segment};
+use crate::{Config, Disk, Error, Open, checkpoint, names};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use types::{LeaderEpoch, Now, Offset, Timestamp, Uuid};
+
+/// How many of the newest batches have their position remembered, so that a reader at the tail costs no read.
+const TAIL_BATCHES: usize = 256;
+/// How many sealed segments have their file open.
+const OPEN_SEALED_MAX: usize = 4;
+
+/// Where a partition's files are, and which topic they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Relative to the log directory: the topic's name, a dash and the partition's number.
+    pub folder: Arc<str>,
+    pub topic: Uuid,
+}
+
+/// A batch at the end of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tail {
+    pub last: Offset,
+    pub position: u32,
+}
+
+pub struct Log<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) identity: Identity,
+    pub(crate) config: Arc<Config>,
+    /// Ascending by base offset, never empty; the last is the active one, which is written to.
+    pub(crate) segments: Vec<Segment<D::File>>,
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+    /// Everything below is durable.
+    pub(crate) synced: Offset,
+    pub(crate) tail: VecDeque<Tail>,
+    pub(crate) epochs: Epochs,
+    pub(crate) producers: Producers,
+    /// The folder and its `partition.metadata` exist.
+    pub(crate) made: bool,
+    /// Sealed segments whose file is open, by base offset.
+    pub(crate) open_sealed: VecDeque<Offset>,
+    /// The folder's own name in the log directory is durable.
+    pub(crate) folder_synced: bool,
+    /// `leader-epoch-checkpoint` changed since it was made durable.
+    pub(crate) epochs_unsynced: bool,
+    /// How often the log was truncated: a sync that began before does not count for what came after.
+    pub(crate) truncations: u32,
+}
+
+impl<D: Disk> Log<D> {
+    /// A new, empty log. Nothing is written before its first append.
+    pub fn create(disk: D, identity: Identity, config: Arc<Config>, now: Now) -> Log<D> {
+        Log {
+            disk,
+            identity,
+            config,
+            segments: vec![Segment::new(Offset::ZERO, now.wall)],
+            start: Offset::ZERO,
+            end: Offset::ZERO,
+            synced: Offset::ZERO,
+            tail: VecDeque::new(),
+            epochs: Epochs::default(),
+            producers: Producers::default(),
+            made: false,
+            open_sealed: VecDeque::new(),
+            folder_synced: false,
+            epochs_unsynced: false,
+            truncations: 0,
+        }
+    }
+
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub fn set_config(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.start
+    }
+
+    /// The offset of the next record.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.end
+    }
+
+    /// Everything below this offset is durable.
+    #[must_use]
+    pub fn synced_offset(&self) -> Offset {
+        self.synced
+    }
+
+    /// Raises the offset of the first record that readers may see; it never falls.
+    pub fn set_start_offset(&mut self, start: Offset) {
+        self.start = self.start.max(start.min(self.end));
+    }
+
+    /// Bytes of all `.log` files.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| u64::from(segment.bytes)).sum()
+    }
+
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The full path of the partition's folder, for messages.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.disk.describe(&self.identity.folder)
+    }
+
+    /// The epoch of the newest record.
+    #[must_use]
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.latest()
+    }
+
+    /// The epoch of the record at `offset`.
+    #[must_use]
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.epochs.at(offset)
+    }
+
+    /// The largest epoch at or below `asked`, with the offset after its last record.
+    #[must_use]
+    pub fn epoch_end_offset(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.epochs.end_offset(asked, self.end)
+    }
+
+    /// Its producers, for DescribeProducers.
+    pub fn producers(&self) -> impl Iterator<Item = (types::ProducerId, &crate::Producer)> {
+        self.producers.iter()
+    }
+
+    /// The first offset whose record is not decided below the high watermark; `None` where all are.
+    #[must_use]
+    pub fn first_unstable_offset(&self) -> Option<Offset> {
+        self.producers.first_unstable()
+    }
+
+    pub fn set_high_watermark(&mut self, high_watermark: Offset) {
+        self.producers.set_high_watermark(high_watermark);
+    }
+
+    pub(crate) fn active(&mut self) -> &mut Segment<D::File> {
+        self.segments.last_mut().expect("a log always has an active segment")
+    }
+
+    pub(crate) fn active_ref(&self) -> &Segment<D::File> {
+        self.segments.last().expect("a log always has an active segment")
+    }
+
+    /// The segment that holds `offset`, or would.
+    pub(crate) fn segment_of(&self, offset: Offset) -> usize {
+        self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
+    }
+
+    pub(crate) fn place<'a>(disk: &'a D, identity: &'a Identity) -> Place<'a, D> {
+        Place { disk, folder: &identity.folder }
+    }
+
+    /// Makes the folder and what ties it to its topic, once.
+    pub(crate) fn make(&mut self) -> Result<(), Error> {
+        if self.made {
+            return Ok(());
+        }
+        self.disk.create_folder(&self.identity.folder)?;
+        let path = format!("{}/{}", self.identity.folder, names::PARTITION_METADATA);
+        self.disk.write_small(&path, &checkpoint::encode_partition_metadata(self.identity.topic), false)?;
+        self.made = true;
+        Ok(())
+    }
+
+    /// The `.log` file of segment `at`, opened for reading where it is not open; only a few sealed ones stay open.
+    pub(crate) fn file(&mut self, at: usize) -> Result<D::File, Error> {
+        let sealed = at + 1 < self.segments.len();
+        let how = if sealed { Open::Read } else { Open::Write };
+        let segment = &mut self.segments[at];
+        if segment.file.is_none() && sealed {
+            self.open_sealed.push_back(segment.base);
+        }
+        let file = segment.open(Place { disk: &self.disk, folder: &self.identity.folder }, how)?.clone();
+        if self.open_sealed.len() > OPEN_SEALED_MAX
+            && let Some(base) = self.open_sealed.pop_front()
+        {
+            self.close(base);
+        }
+        Ok(file)
+    }
+
+    fn close(&mut self, base: Offset) {
+        let at = self.segment_of(base);
+        if self.segments[at].base == base && at + 1 < self.segments.len() {
+            self.segments[at].file = None;
+        }
+    }
+
+    pub(crate) fn remember(&mut self, last: Offset, position: u32) {
+        if self.tail.len() == TAIL_BATCHES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(Tail { last, position });
+    }
+
+    /// Begins a new segment at the log's end.
+    pub(crate) fn roll(&mut self, now: Timestamp) -> Result<(), Error> {
+        let place = Self::place(&self.disk, &self.identity);
+        let active = self.segments.last_mut().expect("a log always has an active segment");
+        active.note_time();
+        active.write_indexes(place)?;
+        active.offsets.release();
+        active.times.release();
+        let base = active.base;
+        if active.file.is_some() {
+            self.open_sealed.push_back(base);
+        }
+        self.segments.push(Segment::new(self.end, now));
+        self.tail.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Questions about offsets: ListOffsets, OffsetForLeaderEpoch.
+
+use crate::{Failure, Isolation, Replica};
+use log::Disk;
+use types::{LeaderEpoch, Offset, Timestamp};
+
+/// What ListOffsets asks for, by its special timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// -1: the end as the isolation level allows.
+    Latest,
+    /// -2: the log start offset.
+    Earliest,
+    /// -3: the record with the largest timestamp.
+    MaxTimestamp,
+    /// -4: the first offset on the local disk.
+    EarliestLocal,
+    /// -5: the last offset in tiered storage.
+    LatestTiered,
+    /// -6: the first offset that tiered storage does not have yet.
+    EarliestPendingUpload,
+    /// The first record with this timestamp or a later one.
+    At(Timestamp),
+}
+
+impl OffsetSpec {
+    /// Reads the timestamp field of ListOffsets; `None` for a negative value without a meaning.
+    #[must_use]
+    pub fn from_timestamp(timestamp: i64) -> Option<OffsetSpec> {
+        match timestamp {
+            -1 => Some(OffsetSpec::Latest),
+            -2 => Some(OffsetSpec::Earliest),
+            -3 => Some(OffsetSpec::MaxTimestamp),
+            -4 => Some(OffsetSpec::EarliestLocal),
+            -5 => Some(OffsetSpec::LatestTiered),
+            -6 => Some(OffsetSpec::EarliestPendingUpload),
+            at if at >= 0 => Some(OffsetSpec::At(Timestamp(at))),
+            _ => None,
+        }
+    }
+}
+
+/// What ListOffsets answers; -1 in a field is Kafka's "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedOffset {
+    pub offset: Offset,
+    pub timestamp: Timestamp,
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl ListedOffset {
+    pub const NONE: ListedOffset =
+        ListedOffset { offset: Offset::NONE, timestamp: Timestamp::NONE, leader_epoch: LeaderEpoch::NONE };
+}
+
+impl<D: Disk> Replica<D> {
+    pub fn list_offset(
+        &mut self,
+        spec: OffsetSpec,
+        isolation: Isolation,
+        current_leader_epoch: LeaderEpoch,
+    ) -> Result<ListedOffset, Failure> {
+        self.check_epoch(current_leader_epoch)?;
+        let end = match isolation {
+            Isolation::HighWatermark => self.high_watermark,
+            Isolation::Committed => self.last_stable_offset(),
+            Isolation::LogEnd => self.online()?.end_offset(),
+        };
+        let leader_epoch = self.leader_epoch;
+        let log = self.online()?;
+        let undated = |offset, leader_epoch| ListedOffset { offset, timestamp: Timestamp::NONE, leader_epoch };
+        let found = match spec {
+            OffsetSpec::Latest => return Ok(undated(end, log.latest_epoch().unwrap_or(leader_epoch))),
+            OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
+                let start = log.start_offset();
+                return Ok(undated(start, log.epoch_at(start).unwrap_or(LeaderEpoch::NONE)));
+            }
+            // Nothing is tiered, so nothing was or waits to be uploaded.
+            OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => return Ok(ListedOffset::NONE),
+            OffsetSpec::MaxTimestamp => log.max_timestamp(),
+            OffsetSpec::At(timestamp) => log.offset_for_timestamp(timestamp),
+        };
+        match found {
+            Ok(Some(found)) if found.offset < end => {
+                Ok(ListedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
+            }
+            Ok(_) => Ok(ListedOffset::NONE),
+            Err(error) => Err(self.failure(error)),
+        }
+    }
+
+    /// The largest epoch at or below `epoch` with the offset after its last record; -1 and -1 where none is known.
+    pub fn offset_for_leader_epoch(
+        &mut self,
+        epoch: LeaderEpoch,
+        current_leader_epoch: LeaderEpoch,
+    ) -> Result<(LeaderEpoch, Offset), Failure> {
+        self.check_epoch(current_leader_epoch)?;
+        let found = self.online()?.epoch_end_offset(epoch);
+        Ok(found.unwrap_or((LeaderEpoch::NONE, Offset::NONE)))
+    }
+
+    /// Moves the log start offset up to `before` (-1 is the high watermark), as DeleteRecords asks; returns where the
+    /// log starts now.
+    pub fn delete_records(&mut self, before: Offset) -> Result<Offset, Failure> {
+        let high_watermark = self.high_watermark;
+        let log = self.online()?;
+        let before = if before == Offset::NONE { high_watermark } else { before };
+        if before > high_watermark || before < Offset::ZERO {
+            let message = format!("offset {before} lies beyond the high watermark {high_watermark}");
+            return Err(Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message));
+        }
+        log.set_start_offset(before);
+        let start = log.start_offset();
+        self.waiters.change();
+        Ok(start)
+    }
+}
+
+use types::ErrorCode;
