@@ -353,6 +353,30 @@ fn configurations_change_one_resource_at_a_time() {
     assert_eq!(cluster.committed.config_resources(Broker), [of(Broker, "1")]);
 }
 
+/// Bytes that Kafka 4.3.1's own reader of the metadata log was seen to read, and its writer to write.
+#[test]
+fn records_are_bytes_of_kafka() {
+    let mut cluster = Cluster::new(&[broker(1, Some("r")), broker(2, None)], &[]);
+    cluster.create(vec![topic("t", 2, 2)]);
+    let hex = |record: &Record| {
+        let bytes = record.encode(wire_version(record));
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let records = cluster.committed.snapshot();
+    assert_eq!(
+        hex(&records[2]),
+        "010003000000020009090909090909090909090909090909000000000000000c020a504c41494e544558540a6c6f\
+            63616c686f7374238400000004116d657461646174612e76657273696f6e0007001e000e67726f75702e76657273\
+            696f6e0000000000147472616e73616374696f6e2e76657273696f6e000000000000000001001102020202020202\
+            02020202020202020202"
+    );
+    assert_eq!(
+        hex(&records[4]),
+        "01030100000000c097314d939746f8bb92d3f0106bc1470300000002000000010300000002000000010101000000\
+            02000000000000000003020202020202020202020202020202020101010101010101010101010101010100"
+    );
+}
+
 #[test]
 fn producer_ids_are_never_handed_out_twice() {
     let mut cluster = Cluster::one();
