@@ -17,6 +17,8 @@ pub const TOPICS_PER_REQUEST_MAX: usize = 10_000;
 pub const GROUP_TEXT_BYTES_MAX: usize = 16_384;
 /// Most protocols that one member may offer.
 pub const GROUP_PROTOCOLS_MAX: usize = 256;
+/// Most members of one group, whatever `group.max.size` says.
+pub const GROUP_MEMBERS_MAX: usize = 100_000;
 /// Most members of one group that were given an id and have not joined yet.
 pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
 /// Most groups of one partition of `__consumer_offsets`.

@@ -4,9 +4,9 @@
 
 use super::command::{Generation, Join, JoinReply, Reply, SyncReply};
 use super::state::{Group, InitialDelay, Member, State, Timeouts, milliseconds};
-use super::{Config, Step, Timer, Token, records};
+use super::{Config, Step, Timer, Token, Undo, records};
 use bytes::Bytes;
-use types::limits::GROUP_PENDING_MEMBERS_MAX;
+use types::limits::{GROUP_MEMBERS_MAX, GROUP_PENDING_MEMBERS_MAX};
 use types::{ErrorCode, Text};
 
 impl Group {
@@ -25,14 +25,15 @@ impl Group {
     }
 
     /// While members join, who joined first stays: the group may be above a maximum that was lowered.
-    fn accepts(&self, config: &Config, member: &str) -> bool {
+    fn accepts(&self, config: &Config, member: &Text) -> bool {
         let known = self.member(member);
+        let max_size = config.max_size.min(GROUP_MEMBERS_MAX);
         match self.state() {
             State::Empty | State::Dead => self.pending.len() < GROUP_PENDING_MEMBERS_MAX,
             State::PreparingRebalance => {
-                known.is_some_and(|member| member.joining.is_some()) || self.joining() < config.max_size
+                known.is_some_and(|member| member.joining.is_some()) || self.joining() < max_size
             }
-            State::CompletingRebalance | State::Stable => known.is_some() || self.members().len() < config.max_size,
+            State::CompletingRebalance | State::Stable => known.is_some() || self.members().len() < max_size,
         }
     }
 
@@ -142,6 +143,7 @@ impl Group {
         if let Some(waiting) = member.syncing.take() {
             step.answer(waiting, Reply::Sync(SyncReply::refused(ErrorCode::FENCED_INSTANCE_ID)));
         }
+        let before = Box::new(member.clone());
         step.timers.cancel(&self.session(old));
         self.rename(old, new);
         let can_skip = join.can_skip_assignment;
@@ -150,7 +152,9 @@ impl Group {
         self.touch(step, new);
         match self.state() {
             State::Stable if self.protocol.as_ref() == Some(&self.select_protocol()) => {
-                self.keep_generation(step, new, leader_before.filter(|_| !can_skip));
+                let (group, new, old) = (self.id.clone(), new.clone(), old.clone());
+                self.keep_generation(step, &new, leader_before.filter(|_| !can_skip));
+                step.out.undo.push(Undo::Replaced { group, new, old, member: before });
             }
             State::Stable | State::CompletingRebalance => self.prepare_rebalance(step, &reason),
             State::PreparingRebalance => self.complete_join_when_all_joined(step),
@@ -173,6 +177,13 @@ impl Group {
             None => reply.skip_assignment = self.is_leader(member),
         }
         step.answer_when_stored(token, Reply::Join(reply));
+    }
+
+    /// The new id of a static member could not be stored, so its former self stays.
+    pub fn restore_static_member(&mut self, step: &mut Step, new: &Text, old: &Text, member: Member) {
+        step.timers.cancel(&self.session(new));
+        self.put_back(new, old, member);
+        self.touch(step, old);
     }
 
     /// What a member is told of the current generation.

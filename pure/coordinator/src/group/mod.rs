@@ -5,13 +5,18 @@
 //!
 //! 1. after winning the partition, `replay` for each record of its log, then `loaded`;
 //! 2. for each request `decide`, and when `next_wake` is due `tick`; it appends the decision's records in one batch
-//!    (deletions may be split over several), then calls `replay` for each, or `failed` where they could not be
-//!    appended; nothing else may be decided in between;
-//! 3. `now_replies` leave at once, `replies` when all that was appended so far is committed;
+//!    (deletions may be split over several), then calls `replay` for each, or `failed` with a decision of those that
+//!    could not be appended; nothing else may be decided in between;
+//! 3. `now_replies` leave at once, `replies` when all that was appended so far is committed; where that fails, the
+//!    partition is given up, and `Reply::refused` is what they become;
 //! 4. after losing the partition, `unloaded`.
 
 mod admin;
 pub mod command;
+mod config;
+mod decide;
+mod decision;
+mod expiry;
 mod join;
 mod leave;
 mod offsets;
@@ -28,93 +33,21 @@ mod tests;
 mod timers;
 
 pub use command::{Command, Generation, Reply};
+pub use config::Config;
+pub use decision::{Decision, Note};
 pub use records::{Corrupt, Record};
 pub use state::State;
 
-use command::{Join, JoinReply, SyncReply};
+use command::{JoinReply, SyncReply};
+use decision::{Step, Undo};
 use records::Key;
 use state::Group;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use timers::{Timer, Timers};
-use types::limits::{GROUP_PROTOCOLS_MAX, GROUP_TEXT_BYTES_MAX, GROUPS_PER_PARTITION_MAX};
 use types::{ErrorCode, Instant, Now, Offset, PartitionIndex, Rng, Text, Uuid};
 
 /// Names a request that waits for its answer; chosen by the broker.
 pub type Token = u64;
-
-/// Records that one look for expired offsets writes at most, unless one group alone has more.
-const EXPIRED_RECORDS_MAX: usize = 1_000;
-/// Groups that one look for expired offsets visits before other work goes on.
-const EXPIRY_GROUPS_MAX: usize = 500;
-
-/// Settings in Kafka's names where they differ from the field's.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `group.min.session.timeout.ms`
-    pub session_timeout_min_ms: i32,
-    /// `group.max.session.timeout.ms`
-    pub session_timeout_max_ms: i32,
-    /// `group.initial.rebalance.delay.ms`
-    pub initial_rebalance_delay_ms: u64,
-    /// `group.max.size`
-    pub max_size: usize,
-    /// `offset.metadata.max.bytes`
-    pub offset_metadata_bytes_max: usize,
-    /// `offsets.retention.minutes`, in milliseconds.
-    pub offsets_retention_ms: i64,
-    pub offsets_retention_check_interval_ms: u64,
-    /// How long a member that does not know its id yet is waited for.
-    pub new_member_join_timeout_ms: u64,
-    /// `max.message.bytes` of `__consumer_offsets`: no batch is larger.
-    pub message_bytes_max: usize,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            session_timeout_min_ms: 6_000,
-            session_timeout_max_ms: 1_800_000,
-            initial_rebalance_delay_ms: 3_000,
-            max_size: usize::MAX,
-            offset_metadata_bytes_max: 4_096,
-            offsets_retention_ms: 10_080 * 60_000,
-            offsets_retention_check_interval_ms: 600_000,
-            new_member_join_timeout_ms: 300_000,
-            message_bytes_max: 1_048_588,
-        }
-    }
-}
-
-/// What a command or a time-out leads to.
-#[derive(Debug, Default)]
-pub struct Decision {
-    /// To be appended, then replayed.
-    pub records: Vec<Record>,
-    /// To be sent when everything appended so far is committed, also where this decision has no records.
-    pub replies: Vec<(Token, Reply)>,
-    /// To be sent at once: they tell nothing that could be lost.
-    pub now_replies: Vec<(Token, Reply)>,
-    /// For the log.
-    pub notes: Vec<Note>,
-    undo: Vec<Undo>,
-}
-
-/// What happened to a group, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    pub group: Text,
-    pub what: String,
-}
-
-/// What a decision changed before its records were stored.
-#[derive(Debug)]
-enum Undo {
-    /// The group was made by a join.
-    Created(Text),
-    /// The group became stable.
-    Assigned(Text),
-}
 
 #[derive(Clone, Debug)]
 pub struct DeletedTopic {
@@ -143,37 +76,6 @@ pub struct Coordinator {
     unreplayed: usize,
     /// The group that the look for expired offsets visited last, where it goes on.
     expired_until: Option<Text>,
-}
-
-/// What the phases of a group work with.
-struct Step<'a> {
-    now: Now,
-    config: &'a Config,
-    timers: &'a mut Timers,
-    rng: &'a mut Rng,
-    out: &'a mut Decision,
-}
-
-impl Step<'_> {
-    fn answer(&mut self, token: Token, reply: Reply) {
-        self.out.now_replies.push((token, reply));
-    }
-
-    fn answer_when_stored(&mut self, token: Token, reply: Reply) {
-        self.out.replies.push((token, reply));
-    }
-
-    fn note(&mut self, group: &Text, what: String) {
-        self.out.notes.push(Note { group: group.clone(), what });
-    }
-
-    /// In the form that Java prints.
-    fn random_uuid(&mut self) -> String {
-        let (high, low) = (self.rng.next_u64(), self.rng.next_u64());
-        let (version, variant) = (high & 0xfff | 0x4000, low >> 48 & 0x3fff | 0x8000);
-        let (first, second) = (high >> 32, high >> 16 & 0xffff);
-        format!("{first:08x}-{second:04x}-{version:04x}-{variant:04x}-{:012x}", low & 0xffff_ffff_ffff)
-    }
 }
 
 impl Coordinator {
@@ -231,11 +133,11 @@ impl Coordinator {
 
     pub fn decide(&mut self, now: Now, token: Token, command: Command) -> Decision {
         assert!(self.is_loaded, "the broker answers for a coordinator that loads");
-        if is_group_id_refused(&command) {
-            let reply = refuse(command, ErrorCode::INVALID_GROUP_ID);
+        if decide::is_group_id_refused(&command) {
+            let reply = decide::refuse(command, ErrorCode::INVALID_GROUP_ID);
             return Decision { now_replies: vec![(token, reply)], ..Decision::default() };
         }
-        self.run(now, |groups, step| decide(groups, step, token, command))
+        self.run(now, |groups, step| decide::decide(groups, step, token, command))
     }
 
     /// Ends what is due. Bounded work: where more is left, `next_wake` is not later than `now`.
@@ -245,7 +147,7 @@ impl Coordinator {
             while let Some(timer) = step.timers.pop(now.at) {
                 let records_before = step.out.records.len();
                 match timer {
-                    Timer::Retention => expire(groups, step, &mut expired_until),
+                    Timer::Retention => expiry::expire(groups, step, &mut expired_until),
                     Timer::Join { group } => on(groups, &group, |group| group.join_timed_out(step)),
                     Timer::Sync { group } => on(groups, &group, |group| group.sync_timed_out(step)),
                     Timer::Session { group, member } => {
@@ -282,6 +184,9 @@ impl Coordinator {
             for undo in decision.undo {
                 match undo {
                     Undo::Assigned(id) => on(groups, &id, |group| group.unassign(step)),
+                    Undo::Replaced { group, new, old, member } => {
+                        on(groups, &group, |group| group.restore_static_member(step, &new, &old, *member));
+                    }
                     Undo::Created(id) => {
                         let mut group = groups.remove(&id).expect("made by this decision");
                         cancel_timers(step.timers, &group);
@@ -384,149 +289,10 @@ impl Coordinator {
     }
 }
 
-fn decide(groups: &mut BTreeMap<Text, Group>, step: &mut Step, token: Token, command: Command) {
-    match command {
-        Command::Join(command) => join(groups, step, token, command),
-        Command::Sync(command) => match groups.get_mut(&command.group) {
-            Some(group) => group.sync(step, token, command),
-            None => step.answer(token, Reply::Sync(SyncReply::refused(ErrorCode::UNKNOWN_MEMBER_ID))),
-        },
-        Command::Heartbeat(command) => {
-            let group = groups.get_mut(&command.group);
-            let error = group.map_or(ErrorCode::UNKNOWN_MEMBER_ID, |group| group.heartbeat(step, &command));
-            step.answer(token, Reply::Heartbeat(error));
-        }
-        Command::Leave(command) => {
-            let reply = match groups.get_mut(&command.group) {
-                Some(group) => group.leave(step, command),
-                None => leave::from_unknown_group(command),
-            };
-            step.answer_when_stored(token, Reply::Leave(reply));
-        }
-        Command::OffsetCommit(command) => {
-            let reply = offsets::commit(step, groups.get_mut(&command.group), command);
-            step.answer_when_stored(token, Reply::OffsetCommit(reply));
-        }
-        Command::OffsetFetch(command) => {
-            let reply = offsets::fetch(groups.get(&command.group), command.topics);
-            step.answer_when_stored(token, Reply::OffsetFetch(reply));
-        }
-        Command::OffsetDelete(command) => {
-            let reply = offsets::delete(step, groups.get(&command.group), command);
-            step.answer_when_stored(token, Reply::OffsetDelete(reply));
-        }
-        Command::ListGroups(command) => {
-            step.answer_when_stored(token, Reply::ListGroups(admin::list(groups.values(), &command)));
-        }
-        Command::DescribeGroups(command) => {
-            let knows = command.knows_group_id_not_found;
-            let describe = |id: Text| admin::describe(id.clone(), groups.get(&id), knows);
-            let described = command.groups.into_iter().map(describe).collect();
-            step.answer_when_stored(token, Reply::DescribeGroups(described));
-        }
-        Command::DeleteGroups(command) => {
-            let records = &mut step.out.records;
-            let delete = |id: Text| (id.clone(), admin::delete(groups.get(&id), records));
-            let deleted = command.groups.into_iter().map(delete).collect();
-            step.answer_when_stored(token, Reply::DeleteGroups(deleted));
-        }
-    }
-}
-
-/// A join may make the group; that is stored, so that every later record finds it.
-fn join(groups: &mut BTreeMap<Text, Group>, step: &mut Step, token: Token, join: Join) {
-    let is_new = !groups.contains_key(&join.group);
-    if let Some(error) = refuse_join(step.config, &join, is_new, groups.len()) {
-        return step.answer(token, Reply::Join(JoinReply::refused(join.member, error)));
-    }
-    let id = join.group.detached();
-    let group = groups.entry(id.clone()).or_insert_with_key(Group::new);
-    group.join(step, token, join);
-    if !is_new {
-        return;
-    }
-    if group.members().is_empty() && group.pending.is_empty() {
-        groups.remove(&id);
-        return;
-    }
-    assert!(step.out.records.is_empty(), "a group's first rebalance takes time");
-    step.out.records.push(records::new_group(&id, step.now.wall));
-    step.out.undo.push(Undo::Created(id));
-    let known_by_its_record = std::mem::take(&mut step.out.now_replies);
-    step.out.replies.extend(known_by_its_record);
-}
-
-fn refuse_join(config: &Config, join: &Join, is_new: bool, groups: usize) -> Option<ErrorCode> {
-    let texts = [&join.member, &join.client_id, &join.client_host, &join.protocol_type];
-    let names = join.protocols.iter().map(|(name, _)| name);
-    let is_long = |text: &Text| text.len() > GROUP_TEXT_BYTES_MAX;
-    if !(config.session_timeout_min_ms..=config.session_timeout_max_ms).contains(&join.session_timeout_ms) {
-        Some(ErrorCode::INVALID_SESSION_TIMEOUT)
-    } else if texts.into_iter().chain(&join.instance).chain(names).any(is_long)
-        || join.protocols.len() > GROUP_PROTOCOLS_MAX
-    {
-        Some(ErrorCode::INVALID_REQUEST)
-    } else if is_new && !join.member.is_empty() {
-        Some(ErrorCode::UNKNOWN_MEMBER_ID)
-    } else if is_new && groups >= GROUPS_PER_PARTITION_MAX {
-        Some(ErrorCode::GROUP_MAX_SIZE_REACHED)
-    } else {
-        None
-    }
-}
-
-/// Old clients commit and fetch under the empty group id; a group with members has a name.
-fn is_group_id_refused(command: &Command) -> bool {
-    let (group, may_be_empty) = match command {
-        Command::Join(command) => (&command.group, false),
-        Command::Sync(command) => (&command.group, false),
-        Command::Heartbeat(command) => (&command.group, false),
-        Command::Leave(command) => (&command.group, false),
-        Command::OffsetDelete(command) => (&command.group, false),
-        Command::OffsetCommit(command) => (&command.group, true),
-        Command::OffsetFetch(command) => (&command.group, true),
-        Command::ListGroups(_) | Command::DescribeGroups(_) | Command::DeleteGroups(_) => return false,
-    };
-    group.len() > GROUP_TEXT_BYTES_MAX || (group.is_empty() && !may_be_empty)
-}
-
-fn refuse(command: Command, error: ErrorCode) -> Reply {
-    match command {
-        Command::Join(command) => Reply::Join(JoinReply::refused(command.member, error)),
-        Command::Sync(_) => Reply::Sync(SyncReply::refused(error)),
-        Command::Heartbeat(_) => Reply::Heartbeat(error),
-        Command::Leave(_) => Reply::Leave(command::LeaveReply { error, members: Vec::new() }),
-        Command::OffsetCommit(command) => Reply::OffsetCommit(offsets::answer_all(&command.topics, error)),
-        Command::OffsetFetch(_) => Reply::OffsetFetch(command::OffsetFetchReply { error, topics: Vec::new() }),
-        Command::OffsetDelete(_) => Reply::OffsetDelete(command::OffsetDeleteReply { error, topics: Vec::new() }),
-        Command::ListGroups(_) | Command::DescribeGroups(_) | Command::DeleteGroups(_) => {
-            unreachable!("these name no single group")
-        }
-    }
-}
-
 fn on(groups: &mut BTreeMap<Text, Group>, id: &Text, work: impl FnOnce(&mut Group)) {
     if let Some(group) = groups.get_mut(id) {
         work(group);
     }
-}
-
-/// Visits groups from where the last look ended; ends offsets, and groups that have neither offsets nor members.
-fn expire(groups: &BTreeMap<Text, Group>, step: &mut Step, until: &mut Option<Text>) {
-    let from = until.take().map_or(Bound::Unbounded, Bound::Excluded);
-    for (visited, (id, group)) in groups.range((from, Bound::Unbounded)).enumerate() {
-        if visited >= EXPIRY_GROUPS_MAX || step.out.records.len() >= EXPIRED_RECORDS_MAX {
-            return step.timers.set(Timer::Retention, step.now.at);
-        }
-        let has_none_left = group.expire_offsets(step.config, step.now.wall, &mut step.out.records);
-        if has_none_left && group.state() == State::Empty && group.pending.is_empty() {
-            step.note(id, "it has neither members nor offsets and is deleted".to_owned());
-            step.out.records.push(records::group_tombstone(id));
-        }
-        *until = Some(id.clone());
-    }
-    *until = None;
-    step.timers.set(Timer::Retention, step.now.at.plus_ms(step.config.offsets_retention_check_interval_ms));
 }
 
 fn cancel_timers(timers: &mut Timers, group: &Group) {

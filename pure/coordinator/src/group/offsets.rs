@@ -1,12 +1,12 @@
-//! Committed offsets: commit, fetch, delete, and their end by retention (KIP-211) or with their topic.
+//! Committed offsets: commit, fetch, delete, and their end with their topic. Their end by retention is in `expiry.rs`.
 
 use super::command::{
     CommitTopic, FetchTopic, FetchedPartition, FetchedTopic, Generation, OffsetCommit, OffsetCommitReply, OffsetDelete,
     OffsetDeleteReply, OffsetFetchReply, TopicErrors,
 };
 use super::state::{Committed, Group, State};
-use super::{Config, Record, Step, records};
-use types::limits::TOPIC_NAME_BYTES_MAX;
+use super::{Record, Step, records};
+use types::limits::{GROUP_TEXT_BYTES_MAX, TOPIC_NAME_BYTES_MAX};
 use types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Text, Timestamp};
 
 /// Decides a commit. `group` is `None` where it does not exist: a commit without a generation then makes a group of
@@ -49,7 +49,7 @@ fn commit_topic(
     for partition in &topic.partitions {
         let error = if topic.name.is_empty() || topic.name.len() > TOPIC_NAME_BYTES_MAX {
             ErrorCode::INVALID_TOPIC_EXCEPTION
-        } else if partition.metadata.len() > step.config.offset_metadata_bytes_max {
+        } else if partition.metadata.len() > step.config.offset_metadata_bytes_max.min(GROUP_TEXT_BYTES_MAX) {
             ErrorCode::OFFSET_METADATA_TOO_LARGE
         } else {
             let value = Committed {
@@ -139,7 +139,7 @@ impl Group {
         self.delete_offsets_where(into, |_, _| true);
     }
 
-    fn delete_offsets_where(&self, into: &mut Vec<Record>, doomed: impl Fn(&Text, &Committed) -> bool) -> bool {
+    pub fn delete_offsets_where(&self, into: &mut Vec<Record>, doomed: impl Fn(&Text, &Committed) -> bool) -> bool {
         let mut all = true;
         for (topic, partitions) in &self.offsets {
             for (partition, committed) in partitions {
@@ -151,23 +151,6 @@ impl Group {
             }
         }
         all
-    }
-
-    /// Tombstones of what its retention has ended for; true where no offset is left after that.
-    pub fn expire_offsets(&self, config: &Config, now: Timestamp, into: &mut Vec<Record>) -> bool {
-        let is_simple = self.protocol_type.is_none();
-        let is_empty = self.state() == State::Empty;
-        let is_known = self.state() == State::Stable && self.uses_consumer_protocol() && self.subscribed.is_some();
-        if !is_simple && !is_empty && !is_known {
-            return self.offsets.is_empty();
-        }
-        // The retention of a group that had members begins when the last one is gone.
-        let emptied_at = self.since.filter(|_| !is_simple && is_empty);
-        self.delete_offsets_where(into, |topic, committed| {
-            let from = emptied_at.unwrap_or(committed.committed_at);
-            let until = committed.expires_at.unwrap_or(Timestamp(from.0.saturating_add(config.offsets_retention_ms)));
-            now >= until && !self.is_subscribed(topic)
-        })
     }
 
     /// Tombstones of the offsets of one deleted topic.

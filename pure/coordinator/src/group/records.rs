@@ -114,7 +114,7 @@ pub(super) fn group_metadata(group: &Group) -> Record {
         client_host: member.client_host.clone(),
         rebalance_timeout: member.rebalance_timeout_ms,
         session_timeout: member.session_timeout_ms,
-        subscription: group.protocol.as_deref().and_then(|name| member.metadata(name)).cloned().unwrap_or_default(),
+        subscription: group.protocol.as_ref().and_then(|name| member.metadata(name)).cloned().unwrap_or_default(),
         assignment: member.assignment.clone(),
         ..MemberMetadata::default()
     };
@@ -175,16 +175,14 @@ pub(super) fn read_group(id: &Text, value: &Bytes) -> Result<Group, Corrupt> {
     let version = reader.i16()?;
     let value = GroupMetadataValue::decode(&mut reader, version)?;
     let protocol = value.protocol.as_ref().map(Text::detached);
-    let mut members = Vec::new();
+    let mut group = Group::new(id);
     for member in value.members {
-        let corrupt = |why| Corrupt(format!("group {id}, member {}: {why}", member.member_id));
-        let protocol = protocol.clone().ok_or_else(|| corrupt("there is no protocol"))?;
-        if members.iter().any(|(known, _): &(Text, Member)| *known == member.member_id) {
-            return Err(corrupt("it is there twice"));
+        let name = member.member_id.detached();
+        let Some(protocol) = protocol.clone() else { return Err(Corrupt(format!("group {id} has no protocol"))) };
+        if !group.restore(name.clone(), read_member(&member, protocol)) {
+            return Err(Corrupt(format!("group {id} has member {name} or its instance id twice")));
         }
-        members.push((member.member_id.detached(), read_member(member, protocol)));
     }
-    let mut group = Group::restored(id, members);
     group.since = Some(Timestamp(value.current_state_timestamp)).filter(|at| *at != Timestamp::NONE);
     group.generation = Generation(value.generation);
     group.protocol_type = Some(value.protocol_type.detached()).filter(|name| !name.is_empty());
@@ -196,7 +194,7 @@ pub(super) fn read_group(id: &Text, value: &Bytes) -> Result<Group, Corrupt> {
     Ok(group)
 }
 
-fn read_member(member: MemberMetadata, protocol: Text) -> Member {
+fn read_member(member: &MemberMetadata, protocol: Text) -> Member {
     let has_rebalance_timeout = member.rebalance_timeout != -1;
     Member {
         instance: member.group_instance_id.as_ref().map(Text::detached),

@@ -45,7 +45,7 @@ impl State {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Member {
     pub instance: Option<Text>,
     pub client_id: Text,
@@ -64,8 +64,8 @@ pub(super) struct Member {
 
 impl Member {
     /// The subscription under one protocol.
-    pub fn metadata(&self, protocol: &str) -> Option<&Bytes> {
-        self.protocols.iter().find(|(name, _)| &**name == protocol).map(|(_, metadata)| metadata)
+    pub fn metadata(&self, protocol: &Text) -> Option<&Bytes> {
+        self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, metadata)| metadata)
     }
 }
 
@@ -146,12 +146,15 @@ impl Group {
         }
     }
 
-    /// As its last record tells it: stable where it has members.
-    pub fn restored(id: &Text, members: Vec<(Text, Member)>) -> Group {
-        let mut group = Group::new(id);
-        group.state = if members.is_empty() { State::Empty } else { State::Stable };
-        members.into_iter().for_each(|(id, member)| group.add(id, member));
-        group
+    /// Takes a member of the group's last record; false where it cannot be, beside those already there.
+    pub fn restore(&mut self, id: Text, member: Member) -> bool {
+        let is_known = self.members.contains_key(&id);
+        if is_known || member.instance.as_ref().is_some_and(|instance| self.instances.contains_key(instance)) {
+            return false;
+        }
+        self.add(id, member);
+        self.state = State::Stable;
+        true
     }
 
     pub fn state(&self) -> State {
@@ -169,7 +172,7 @@ impl Group {
         &self.members
     }
 
-    pub fn member(&self, id: &str) -> Option<&Member> {
+    pub fn member(&self, id: &Text) -> Option<&Member> {
         self.members.get(id)
     }
 
@@ -178,12 +181,12 @@ impl Group {
         &mut self.members
     }
 
-    pub fn static_member(&self, instance: &str) -> Option<&Text> {
+    pub fn static_member(&self, instance: &Text) -> Option<&Text> {
         self.instances.get(instance)
     }
 
-    pub fn is_leader(&self, member: &str) -> bool {
-        self.leader.as_deref() == Some(member)
+    pub fn is_leader(&self, member: &Text) -> bool {
+        self.leader.as_ref() == Some(member)
     }
 
     pub fn joining(&self) -> usize {
@@ -211,7 +214,7 @@ impl Group {
         assert!(other.is_none(), "group {}: a member joins once", self.id);
     }
 
-    pub fn remove(&mut self, id: &str) -> Option<Member> {
+    pub fn remove(&mut self, id: &Text) -> Option<Member> {
         self.pending.remove(id);
         self.unsynced.remove(id);
         let member = self.members.remove(id)?;
@@ -229,7 +232,7 @@ impl Group {
     /// Lets a join wait and takes what it says; gives back the join that waited before.
     pub fn update(
         &mut self,
-        id: &str,
+        id: &Text,
         protocols: Vec<(Text, Bytes)>,
         timeouts: Timeouts,
         join: Token,
@@ -245,14 +248,14 @@ impl Group {
         waited
     }
 
-    pub fn take_joining(&mut self, id: &str) -> Option<Token> {
+    pub fn take_joining(&mut self, id: &Text) -> Option<Token> {
         let token = self.members.get_mut(id)?.joining.take()?;
         self.joining -= 1;
         Some(token)
     }
 
     /// Gives a static member a new id and keeps the rest; nobody may wait under the old one any more.
-    pub fn rename(&mut self, old: &str, new: &Text) {
+    pub fn rename(&mut self, old: &Text, new: &Text) {
         let member = self.members.remove(old).expect("a static member is a member");
         assert!(member.joining.is_none() && member.syncing.is_none(), "who waits is answered first");
         let instance = member.instance.clone().expect("only static members are replaced");
@@ -264,6 +267,15 @@ impl Group {
         if self.unsynced.remove(old) {
             self.unsynced.insert(new.clone());
         }
+    }
+
+    /// Takes `rename` back, and what the member said since.
+    pub fn put_back(&mut self, new: &Text, old: &Text, member: Member) {
+        self.rename(new, old);
+        self.count_protocols(&member.protocols, true);
+        let replaced = self.members.insert(old.clone(), member).expect("it was renamed");
+        self.count_protocols(&replaced.protocols, false);
+        self.find_subscribed();
     }
 
     fn count_protocols(&mut self, protocols: &[(Text, Bytes)], up: bool) {
@@ -311,7 +323,7 @@ impl Group {
     }
 
     pub fn joined_members(&self) -> Vec<JoinedMember> {
-        let protocol = self.protocol.as_deref().expect("a generation with members has a protocol");
+        let protocol = self.protocol.as_ref().expect("a generation with members has a protocol");
         let joined = |(id, member): (&Text, &Member)| JoinedMember {
             member: id.clone(),
             instance: member.instance.clone(),
@@ -325,7 +337,7 @@ impl Group {
     }
 
     /// Where the topics are not known, a consumer group counts as subscribed to all.
-    pub fn is_subscribed(&self, topic: &str) -> bool {
+    pub fn is_subscribed(&self, topic: &Text) -> bool {
         self.subscribed.as_ref().map_or(self.uses_consumer_protocol(), |topics| topics.contains(topic))
     }
 
@@ -337,7 +349,7 @@ impl Group {
     fn read_subscriptions(&self) -> Option<BTreeSet<Text>> {
         let mut topics = BTreeSet::new();
         for member in self.members.values() {
-            topics.extend(subscription::topics(member.metadata(self.protocol.as_deref()?)?).ok()?);
+            topics.extend(subscription::topics(member.metadata(self.protocol.as_ref()?)?).ok()?);
         }
         Some(topics)
     }

@@ -76,7 +76,7 @@ impl Group {
         }
     }
 
-    fn sync_reply(&self, member: &str) -> SyncReply {
+    fn sync_reply(&self, member: &Text) -> SyncReply {
         SyncReply {
             error: ErrorCode::NONE,
             protocol_type: self.protocol_type.clone(),

@@ -584,6 +584,20 @@ fn a_static_member_returns_without_a_rebalance() {
 }
 
 #[test]
+fn a_static_member_whose_return_is_not_stored_stays_who_it_was() {
+    check_static(
+        "fail\na join g member= v9\na heartbeat\nb heartbeat\na join g member= v9\na heartbeat",
+        expect![[r#"
+            a: join NOT_COORDINATOR
+            a: heartbeat ok
+            b: heartbeat ok
+            a: join ok a2 generation=1 protocol=range leader=a2 members=[a2 b1] skip-assignment
+            a: heartbeat ok
+        "#]],
+    );
+}
+
+#[test]
 fn an_old_static_leader_is_told_its_former_id_as_leader() {
     check_static(
         "a join g member= v4\na sync\na join g\nb heartbeat",
