@@ -1,1 +1,48 @@
-//! To be built.
+//! The client engines: what a producer, a consumer and an administrator of Kafka do, without sockets or clocks.
+//!
+//! Owns versions, correlation, metadata, batching, retries, fetching and group membership. Must never know a socket, a
+//! thread or the time: a driver feeds `handle(now, event)`, carries out what `poll_transmit` gives and comes back at
+//! `next_wake`. Driven by `vltava-client` over tokio and by the simulator.
+
+mod admin;
+mod cluster;
+mod consumer;
+mod link;
+mod metadata;
+mod producer;
+mod protocol;
+
+pub use admin::Admin;
+pub use cluster::{Call, Cluster, Failure, Options, Target};
+pub use consumer::{
+    Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerOptions, GroupOptions, Reset,
+    Spot,
+};
+pub use metadata::{Broker, Partition, Topic};
+pub use producer::{Acks, Delivery, Message, Place, Producer, ProducerOptions, SendError};
+
+use bytes::Bytes;
+
+/// A connection, as the engine that asked for it numbers it; a number is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// What happened to an engine.
+#[derive(Debug)]
+pub enum Event {
+    Connected(LinkId),
+    /// Bytes as they came, cut anywhere.
+    Received(LinkId, Bytes),
+    /// The connection is gone, or never came about.
+    Closed(LinkId),
+    /// The time that `next_wake` named has come.
+    Wake,
+}
+
+/// What the driver is to do for an engine.
+#[derive(Debug)]
+pub enum Transmit {
+    Connect { link: LinkId, host: String, port: u16 },
+    Send { link: LinkId, bytes: Bytes },
+    Close { link: LinkId },
+}

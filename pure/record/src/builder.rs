@@ -1,7 +1,7 @@
 //! Building a batch record by record.
 
 use crate::varint::{length, write, write_nullable};
-use crate::{Attributes, Codec, HEADER_BYTES, Header, Record, TimestampType, codec};
+use crate::{Attributes, Codec, HEADER_BYTES, Header, Invalid, Record, TimestampType, codec};
 use bytes::Bytes;
 use types::codec::size;
 use types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -77,6 +77,24 @@ impl Template {
     }
 }
 
+/// The same batch under another producer, epoch and sequence.
+pub fn with_producer(
+    batch: &[u8],
+    id: ProducerId,
+    epoch: ProducerEpoch,
+    base_sequence: Sequence,
+) -> Result<Bytes, Invalid> {
+    let mut header = Header::parse(batch)?;
+    let needed = header.size_bytes();
+    let body = batch.get(HEADER_BYTES..needed).ok_or(Invalid::Truncated { needed, found: batch.len() })?;
+    header.producer_id = id;
+    header.producer_epoch = epoch;
+    header.base_sequence = base_sequence;
+    let mut whole = header.seal(body).to_vec();
+    whole.extend_from_slice(body);
+    Ok(Bytes::from(whole))
+}
+
 /// Most bytes of the plain records of one batch: half of what its length field can say, so that a codec that makes
 /// the batch longer does no harm.
 const PLAIN_BYTES_MAX: usize = 1 << 30;
@@ -121,6 +139,13 @@ impl Builder {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Names the producer and the sequence of the first record, which a producer knows only when it sends.
+    pub fn set_producer(&mut self, id: ProducerId, epoch: ProducerEpoch, base_sequence: Sequence) {
+        self.template.producer_id = id;
+        self.template.producer_epoch = epoch;
+        self.template.base_sequence = base_sequence;
     }
 
     /// Appends a record at the next offset.

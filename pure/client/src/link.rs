@@ -1,0 +1,192 @@
+//! One connection to a broker: which versions it speaks, what waits for its answer, and the cutting of frames.
+//!
+//! Must never know why a request is sent; an answer goes back to who made the call.
+
+use crate::cluster::{Call, Failure};
+use crate::protocol;
+use bytes::{Bytes, BytesMut};
+use std::collections::{BTreeMap, VecDeque};
+use types::{ErrorCode, Instant, Text};
+use wire::{ApiKey, ApiVersionsRequest, Body, Request, Response};
+
+/// Longest answer that is taken: no broker sends more than a fetch's maximum and its overhead.
+const FRAME_BYTES_MAX: usize = 512 << 20;
+
+/// The versions both ends speak, by API key.
+pub type Versions = BTreeMap<ApiKey, (i16, i16)>;
+
+#[derive(Debug)]
+enum Phase {
+    Connecting,
+    /// ApiVersions was asked for in this version.
+    Negotiating(i16),
+    Ready(Versions),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    call: Call,
+    request: Request,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    call: Option<Call>,
+    correlation: i32,
+    key: ApiKey,
+    version: i16,
+    deadline: Instant,
+}
+
+/// What came of a call.
+pub type Answer = (Call, Result<Response, Failure>);
+
+#[derive(Debug)]
+pub struct Link {
+    client_id: Text,
+    /// Highest version to use of a key, where that is less than what this library knows.
+    caps: BTreeMap<ApiKey, i16>,
+    phase: Phase,
+    correlation: i32,
+    inbox: BytesMut,
+    waiting: VecDeque<Waiting>,
+    in_flight: VecDeque<InFlight>,
+    /// Bytes to send, in order.
+    pub outbox: Vec<Bytes>,
+    /// The connection must be up by then.
+    connect_by: Instant,
+}
+
+/// The peer does not speak the protocol, or not in time: the connection is of no use.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken;
+
+impl Link {
+    pub fn new(client_id: Text, caps: BTreeMap<ApiKey, i16>, connect_by: Instant) -> Link {
+        Link {
+            client_id,
+            caps,
+            phase: Phase::Connecting,
+            correlation: 0,
+            inbox: BytesMut::new(),
+            waiting: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            outbox: Vec::new(),
+            connect_by,
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready(_))
+    }
+
+    /// Calls that were handed over and have no answer yet.
+    pub fn load(&self) -> usize {
+        self.waiting.len() + self.in_flight.len()
+    }
+
+    pub fn connected(&mut self) {
+        self.negotiate(ApiVersionsRequest::MAX.min(self.cap(ApiKey::ApiVersions)));
+    }
+
+    fn cap(&self, key: ApiKey) -> i16 {
+        self.caps.get(&key).copied().unwrap_or(i16::MAX)
+    }
+
+    fn negotiate(&mut self, version: i16) {
+        self.phase = Phase::Negotiating(version);
+        let request = ApiVersionsRequest {
+            client_software_name: Text::from_static("vltava"),
+            client_software_version: Text::from_static(env!("CARGO_PKG_VERSION")),
+            ..Default::default()
+        };
+        let deadline = self.connect_by;
+        self.put(None, &Request::ApiVersions(request), version, deadline);
+    }
+
+    /// Sends a request, or holds it until the versions are known.
+    pub fn submit(&mut self, call: Call, request: Request, deadline: Instant, answers: &mut Vec<Answer>) {
+        let Phase::Ready(versions) = &self.phase else {
+            return self.waiting.push_back(Waiting { call, request, deadline });
+        };
+        let key = request.key();
+        let Some((low, high)) = versions.get(&key).copied() else {
+            return answers.push((call, Err(Failure::Unsupported)));
+        };
+        let version = high.min(self.cap(key).max(low)).min(protocol::version_max(key));
+        if version < low {
+            return answers.push((call, Err(Failure::Unsupported)));
+        }
+        // The broker answers every request but this one.
+        if protocol::is_unanswered(&request) {
+            self.put(None, &request, version, deadline);
+            self.in_flight.pop_back();
+            return answers.push((call, Err(Failure::Unanswered)));
+        }
+        self.put(Some(call), &request, version, deadline);
+    }
+
+    fn put(&mut self, call: Option<Call>, request: &Request, version: i16, deadline: Instant) {
+        let correlation = self.correlation;
+        self.correlation = self.correlation.wrapping_add(1);
+        self.outbox.push(wire::encode_request(correlation, Some(&self.client_id), version, request));
+        self.in_flight.push_back(InFlight { call, correlation, key: request.key(), version, deadline });
+    }
+
+    pub fn received(&mut self, bytes: &[u8], answers: &mut Vec<Answer>) -> Result<(), Broken> {
+        self.inbox.extend_from_slice(bytes);
+        while let Some(frame) = wire::split_message(&mut self.inbox, FRAME_BYTES_MAX).map_err(|_| Broken)? {
+            self.answered(frame, answers)?;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, frame: Bytes, answers: &mut Vec<Answer>) -> Result<(), Broken> {
+        let asked = self.in_flight.pop_front().ok_or(Broken)?;
+        let decoded = protocol::decode(asked.key, asked.version, frame);
+        let Some((_, response)) = decoded.filter(|(correlation, _)| *correlation == asked.correlation) else {
+            // The call fails with the connection, not silently.
+            self.in_flight.push_front(asked);
+            return Err(Broken);
+        };
+        match (asked.call, response) {
+            (Some(call), response) => answers.push((call, Ok(response))),
+            (None, Response::ApiVersions(response)) => self.negotiated(&response, answers)?,
+            (None, _) => return Err(Broken),
+        }
+        Ok(())
+    }
+
+    fn negotiated(&mut self, response: &wire::ApiVersionsResponse, answers: &mut Vec<Answer>) -> Result<(), Broken> {
+        let Phase::Negotiating(version) = self.phase else { return Err(Broken) };
+        if response.error_code == ErrorCode::UNSUPPORTED_VERSION && version > 0 {
+            let known = response.api_keys.iter().find(|range| range.api_key == ApiVersionsRequest::KEY);
+            self.negotiate(known.map_or(0, |range| range.max_version.clamp(0, version - 1)));
+            return Ok(());
+        }
+        if !response.error_code.is_ok() {
+            return Err(Broken);
+        }
+        let range = |known: &wire::api_versions_response::ApiVersion| {
+            Some((ApiKey::from_number(known.api_key)?, (known.min_version, known.max_version)))
+        };
+        self.phase = Phase::Ready(response.api_keys.iter().filter_map(range).collect());
+        for held in std::mem::take(&mut self.waiting) {
+            self.submit(held.call, held.request, held.deadline, answers);
+        }
+        Ok(())
+    }
+
+    /// The earliest moment at which something will have taken too long.
+    pub fn deadline(&self) -> Option<Instant> {
+        let first = self.in_flight.iter().map(|asked| asked.deadline).min();
+        if self.is_ready() { first } else { Some(first.map_or(self.connect_by, |first| first.min(self.connect_by))) }
+    }
+
+    /// The connection is gone: no call that is still open will be answered.
+    pub fn close(self, failure: Failure, answers: &mut Vec<Answer>) {
+        answers.extend(self.in_flight.into_iter().filter_map(|asked| Some((asked.call?, Err(failure)))));
+        answers.extend(self.waiting.into_iter().map(|held| (held.call, Err(Failure::NotSent))));
+    }
+}

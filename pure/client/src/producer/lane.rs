@@ -1,0 +1,257 @@
+//! What a producer has for one partition: the batch that fills, those that wait and those under way, in their order.
+
+use super::{Message, ProducerOptions};
+use bytes::Bytes;
+use record::{Builder, Template};
+use std::collections::VecDeque;
+use types::{ErrorCode, Instant, Now, ProducerEpoch, ProducerId, Sequence};
+
+/// Most batches of one partition under way: as many as a broker remembers of an idempotent producer.
+const IN_FLIGHT_MAX: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub id: ProducerId,
+    pub epoch: ProducerEpoch,
+    pub sequence: Sequence,
+}
+
+#[derive(Debug)]
+enum Content {
+    Filling(Builder),
+    Built(Bytes),
+}
+
+#[derive(Debug)]
+pub struct Batch {
+    /// Its place in the order of its partition.
+    pub serial: u64,
+    content: Content,
+    count: i32,
+    pub tags: Vec<u64>,
+    pub charged_bytes: usize,
+    opened: Instant,
+    deadline: Instant,
+    /// Set from the first sending on: it may be stored under this.
+    pub stamp: Option<Stamp>,
+    not_before: Instant,
+    pub failed: u32,
+}
+
+impl Batch {
+    fn size_bytes(&self) -> usize {
+        match &self.content {
+            Content::Filling(builder) => builder.size_bytes(),
+            Content::Built(bytes) => bytes.len(),
+        }
+    }
+
+    /// The bytes to send under a stamp.
+    fn seal(&mut self, stamp: Stamp) -> Bytes {
+        let Stamp { id, epoch, sequence } = stamp;
+        let bytes = match std::mem::replace(&mut self.content, Content::Built(Bytes::new())) {
+            Content::Filling(mut builder) => {
+                builder.set_producer(id, epoch, sequence);
+                builder.finish()
+            }
+            Content::Built(bytes) if self.stamp == Some(stamp) => bytes,
+            Content::Built(bytes) => {
+                record::with_producer(&bytes, id, epoch, sequence).expect("what was built here is a whole batch")
+            }
+        };
+        self.stamp = Some(stamp);
+        self.content = Content::Built(bytes.clone());
+        bytes
+    }
+}
+
+/// What an answer means for the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Stored,
+    Again,
+    /// It was not stored, and cannot be under this stamp.
+    OutOfOrder,
+    Refused,
+}
+
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// In order; the last one may still fill.
+    queue: VecDeque<Batch>,
+    in_flight: Vec<Batch>,
+    next_sequence: i32,
+    next_serial: u64,
+}
+
+impl Lane {
+    /// Adds a record. True where it opened a new batch.
+    pub fn append(
+        &mut self,
+        now: Now,
+        message: &Message,
+        (tag, deadline): (u64, Instant),
+        options: &ProducerOptions,
+    ) -> bool {
+        let size = message.size_bytes();
+        let fits = |batch: &Batch| match &batch.content {
+            Content::Filling(builder) => builder.size_bytes() + size <= options.batch_bytes,
+            Content::Built(_) => false,
+        };
+        let is_new = !self.queue.back().is_some_and(fits);
+        if is_new {
+            self.open(now.at, deadline, options);
+        }
+        let batch = self.queue.back_mut().expect("there is one now");
+        let Content::Filling(builder) = &mut batch.content else { unreachable!("a batch that fits is filling") };
+        let headers: Vec<(&[u8], Option<&[u8]>)> =
+            message.headers.iter().map(|(name, value)| (&name.as_bytes()[..], value.as_deref())).collect();
+        let timestamp = message.timestamp.unwrap_or(now.wall);
+        builder.append(timestamp, message.key.as_deref(), message.value.as_deref(), &headers);
+        batch.count += 1;
+        batch.tags.push(tag);
+        batch.charged_bytes += size;
+        is_new
+    }
+
+    fn open(&mut self, now: Instant, deadline: Instant, options: &ProducerOptions) {
+        let (codec, level) = options.codec;
+        let builder = Builder::new(Template { codec, level, ..Template::default() });
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.queue.push_back(Batch {
+            serial,
+            content: Content::Filling(builder),
+            count: 0,
+            tags: Vec::new(),
+            charged_bytes: 0,
+            opened: now,
+            deadline,
+            stamp: None,
+            not_before: Instant(0),
+            failed: 0,
+        });
+    }
+
+    /// Whether a batch may leave now. What was sent before goes first and alone; what was not needs an identity.
+    pub fn is_due(&self, now: Instant, may_stamp: bool, flushing: bool, options: &ProducerOptions) -> bool {
+        let Some(front) = self.queue.front() else { return false };
+        let is_alone = front.failed > 0 || self.in_flight.iter().any(|batch| batch.failed > 0);
+        if now < front.not_before
+            || self.in_flight.len() >= IN_FLIGHT_MAX
+            || is_alone && !self.in_flight.is_empty()
+            || front.stamp.is_none() && !may_stamp
+        {
+            return false;
+        }
+        let is_full = match &front.content {
+            Content::Filling(builder) => builder.size_bytes() * 10 >= options.batch_bytes * 9,
+            Content::Built(_) => true,
+        };
+        is_full || flushing || self.queue.len() > 1 || front.opened.plus_ms(options.linger_ms) <= now
+    }
+
+    /// Takes the first batch under way where it is no larger than `room`: its serial and its bytes.
+    pub fn take(&mut self, identity: Option<(ProducerId, ProducerEpoch)>, room: usize) -> Option<(u64, Bytes)> {
+        let mut batch = self.queue.pop_front_if(|batch| batch.size_bytes() <= room)?;
+        let (id, epoch) = identity.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE));
+        let stamp = match (batch.stamp, identity) {
+            (Some(stamp), _) => stamp,
+            (None, None) => Stamp { id, epoch, sequence: Sequence::NONE },
+            (None, Some(_)) => {
+                let sequence = Sequence(self.next_sequence);
+                self.next_sequence = sequence.plus(batch.count).0;
+                Stamp { id, epoch, sequence }
+            }
+        };
+        let bytes = batch.seal(stamp);
+        let serial = batch.serial;
+        self.in_flight.push(batch);
+        Some((serial, bytes))
+    }
+
+    /// A batch has its final answer.
+    pub fn finish(&mut self, serial: u64) -> Option<Batch> {
+        let at = self.in_flight.iter().position(|batch| batch.serial == serial)?;
+        Some(self.in_flight.remove(at))
+    }
+
+    /// How often a batch under way has failed before.
+    pub fn failed(&self, serial: u64) -> u32 {
+        self.in_flight.iter().find(|batch| batch.serial == serial).map_or(0, |batch| batch.failed)
+    }
+
+    /// A batch goes again, under its stamp.
+    pub fn put_back(&mut self, serial: u64, not_before: Instant) {
+        let Some(mut batch) = self.finish(serial) else { return };
+        batch.failed += 1;
+        batch.not_before = not_before;
+        let at = self.queue.iter().position(|waiting| serial < waiting.serial).unwrap_or(self.queue.len());
+        self.queue.insert(at, batch);
+    }
+
+    /// A batch that waits was not stored under its stamp; then none that follows it was either.
+    pub fn clear_stamps(&mut self, from_serial: u64) {
+        for batch in self.queue.iter_mut().filter(|batch| batch.serial >= from_serial) {
+            batch.stamp = None;
+        }
+    }
+
+    pub fn verdict(&self, serial: u64, code: ErrorCode) -> Verdict {
+        match code {
+            ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Verdict::Stored,
+            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
+                // Where one before it is still open, that one is the gap.
+                let is_earlier = |batch: &Batch| batch.serial < serial && batch.stamp.is_some();
+                if self.queue.iter().any(is_earlier) || self.in_flight.iter().any(is_earlier) {
+                    Verdict::Again
+                } else {
+                    Verdict::OutOfOrder
+                }
+            }
+            ErrorCode::INVALID_PRODUCER_EPOCH => Verdict::OutOfOrder,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::INCONSISTENT_TOPIC_ID
+            | ErrorCode::LEADER_NOT_AVAILABLE
+            | ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::FENCED_LEADER_EPOCH
+            | ErrorCode::UNKNOWN_LEADER_EPOCH
+            | ErrorCode::REQUEST_TIMED_OUT
+            | ErrorCode::NETWORK_EXCEPTION
+            | ErrorCode::NOT_ENOUGH_REPLICAS
+            | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+            | ErrorCode::KAFKA_STORAGE_ERROR
+            | ErrorCode::THROTTLING_QUOTA_EXCEEDED
+            | ErrorCode::CORRUPT_MESSAGE => Verdict::Again,
+            _ => Verdict::Refused,
+        }
+    }
+
+    /// No batch may be stored that is not known to be.
+    pub fn is_certain(&self) -> bool {
+        self.in_flight.is_empty() && self.queue.iter().all(|batch| batch.stamp.is_none())
+    }
+
+    /// Under a new epoch, sequences begin anew.
+    pub fn restart_sequence(&mut self) {
+        self.next_sequence = 0;
+    }
+
+    /// Takes out what waits and has waited too long: the front ones, for deadlines are in order.
+    pub fn expired(&mut self, now: Instant) -> Vec<Batch> {
+        let mut late = Vec::new();
+        while let Some(batch) = self.queue.pop_front_if(|batch| batch.deadline <= now) {
+            late.push(batch);
+        }
+        late
+    }
+
+    /// When time alone changes something here, after `now`.
+    pub fn next_wake(&self, now: Instant, linger_ms: u64) -> Option<Instant> {
+        let front = self.queue.front()?;
+        let turn = front.not_before.max(front.opened.plus_ms(linger_ms));
+        let deadline = self.queue.iter().map(|batch| batch.deadline).min()?;
+        Some(if turn > now { turn.min(deadline) } else { deadline })
+    }
+}
