@@ -1,8 +1,8 @@
 //! Appending: check the producers, roll where the segment is done, give offsets, write once, note what was written.
 
-use crate::producers::{Completed, Marker, Verdict};
+use crate::producers::{Verdict, read_marker};
 use crate::{Config, Disk, DiskError, DiskFile, Error, ErrorKind, Log, Open};
-use record::{Batch, Header};
+use record::{Batch, EndTransaction, Header};
 use types::{ErrorCode, LeaderEpoch, Now, Offset, Timestamp};
 
 /// Who made the batches, which decides how far they are trusted.
@@ -82,14 +82,14 @@ impl<D: Disk> Log<D> {
     }
 
     /// The markers among the batches, checked; one for each batch, or none at all where there is no control batch.
-    fn markers(&self, batches: &[Batch]) -> Result<Vec<Option<Marker>>, Error> {
+    fn markers(&self, batches: &[Batch]) -> Result<Vec<Option<EndTransaction>>, Error> {
         if !batches.iter().any(|batch| batch.header.attributes.is_control() && batch.header.has_producer()) {
             return Ok(Vec::new());
         }
         let mut markers = Vec::with_capacity(batches.len());
         for batch in batches {
             let marker = match batch.header.attributes.is_control() {
-                true => Marker::read(&[&batch.head[..], &batch.body].concat()),
+                true => read_marker(&[&batch.head[..], &batch.body].concat()),
                 false => None,
             };
             if let Some(marker) = marker {
@@ -128,11 +128,17 @@ impl<D: Disk> Log<D> {
     }
 
     /// Notes a batch that is at the end of the active segment now.
-    pub(crate) fn note(&mut self, header: &Header, marker: Option<Marker>, now: Timestamp) -> Result<(), Error> {
+    pub(crate) fn note(
+        &mut self,
+        header: &Header,
+        marker: Option<EndTransaction>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let position = self.active_ref().bytes;
         let interval = self.config.index_interval_bytes;
         self.active().note(header, interval, now);
         self.remember(header.last_offset(), position);
+        self.unsnapshotted_bytes += header.size_bytes() as u64;
         self.end = header.next_offset();
         match marker {
             Some(marker) => match self.producers.note_marker(header, marker) {
@@ -146,10 +152,6 @@ impl<D: Disk> Log<D> {
                 Ok(())
             }
         }
-    }
-
-    fn note_completed(&mut self, _completed: &Completed) -> Result<(), Error> {
-        Ok(())
     }
 
     pub(crate) fn write_epochs(&mut self) -> Result<(), Error> {

@@ -136,13 +136,17 @@ impl<E: Entry> Index<E> {
         }
     }
 
-    /// Keeps the first `length` entries. True where the file must be shortened to `bytes`.
-    pub(crate) fn truncate(&mut self, length: u32) -> bool {
+    pub(crate) fn written(&self) -> u32 {
+        self.written
+    }
+
+    /// Keeps the first `length` entries, the last of which is `newest`. True where the file must be shortened.
+    pub(crate) fn truncate(&mut self, length: u32, newest: Option<E>) -> bool {
         let shorten = length < self.written;
         self.written = self.written.min(length);
         if length <= self.first {
-            self.first = length;
-            self.recent.clear();
+            self.recent = newest.into_iter().collect();
+            self.first = length - count(self.recent.len());
         } else {
             self.recent.truncate((length - self.first) as usize);
         }

@@ -1,12 +1,17 @@
 //! Long work that leaves the shard's thread: a `Job` is run elsewhere and its outcome handed back to the log it came from.
 //! A job never touches the live log; it works on files that the log has let go of or only appends to.
 
-use crate::{Disk, DiskError, SyncJob, Synced};
+use crate::verify::VerifyJob;
+use crate::{Disk, DiskError, Error, SyncJob, Synced};
 
 /// Long work of one log.
 pub enum Job<D: Disk> {
+    /// Makes appended records durable.
     Sync(SyncJob<D>),
+    /// Removes files that nothing uses any more.
     Remove(RemoveJob<D>),
+    /// Reads what the last run left unsynced.
+    Verify(VerifyJob<D>),
 }
 
 /// The outcome of a job.
@@ -14,6 +19,7 @@ pub enum Job<D: Disk> {
 pub enum JobDone {
     Synced(Synced),
     Removed(Result<(), DiskError>),
+    Verified(Result<(), Error>),
 }
 
 impl<D: Disk> Job<D> {
@@ -23,6 +29,7 @@ impl<D: Disk> Job<D> {
         match self {
             Job::Sync(_) => "sync",
             Job::Remove(_) => "remove",
+            Job::Verify(_) => "verify",
         }
     }
 
@@ -31,11 +38,13 @@ impl<D: Disk> Job<D> {
         match self {
             Job::Sync(job) => JobDone::Synced(job.run()),
             Job::Remove(job) => JobDone::Removed(job.run()),
+            Job::Verify(job) => JobDone::Verified(job.run()),
         }
     }
 }
 
-/// Removes files that nothing uses any more.
+/// Removes files.
+#[derive(Debug)]
 pub struct RemoveJob<D> {
     pub(crate) disk: D,
     pub(crate) paths: Vec<String>,

@@ -3,11 +3,12 @@
 
 use crate::epochs::Epochs;
 use crate::producers::Producers;
+use crate::retention::Doomed;
 use crate::segment::{Place, Segment};
-use crate::{Config, Disk, Error, Open, checkpoint, names};
+use crate::{Config, Disk, Error, Open, checkpoint, names, snapshot};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use types::{LeaderEpoch, Now, Offset, Timestamp, Uuid};
+use types::{Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
 
 /// How many of the newest batches have their position remembered, so that a reader at the tail costs no read.
 const TAIL_BATCHES: usize = 256;
@@ -52,6 +53,24 @@ pub struct Log<D: Disk> {
     pub(crate) epochs_unsynced: bool,
     /// How often the log was truncated: a sync that began before does not count for what came after.
     pub(crate) truncations: u32,
+    /// The offset of the newest snapshot of the producers.
+    pub(crate) snapshot_at: Offset,
+    /// Bytes appended since that snapshot.
+    pub(crate) unsnapshotted_bytes: u64,
+    /// What the last run wrote and did not sync, still to be checked in the background.
+    pub(crate) unverified: Option<(Offset, Offset)>,
+    /// Compaction has looked at everything below.
+    pub(crate) cleaned_to: Offset,
+    pub(crate) high_watermark: Offset,
+    /// Files that are removed later.
+    pub(crate) doomed: VecDeque<Doomed>,
+    /// A sealed segment has files that are not durable.
+    pub(crate) sealed_unsynced: bool,
+    /// The end at the last tick, and when something was last appended or read by then.
+    pub(crate) ticked_end: Offset,
+    pub(crate) used_at: Instant,
+    /// When silent producers were last looked for.
+    pub(crate) expired_at: Instant,
 }
 
 impl<D: Disk> Log<D> {
@@ -73,6 +92,16 @@ impl<D: Disk> Log<D> {
             folder_synced: false,
             epochs_unsynced: false,
             truncations: 0,
+            snapshot_at: Offset::ZERO,
+            unsnapshotted_bytes: 0,
+            unverified: None,
+            cleaned_to: Offset::ZERO,
+            high_watermark: Offset::ZERO,
+            doomed: VecDeque::new(),
+            sealed_unsynced: false,
+            ticked_end: Offset::ZERO,
+            used_at: now.at,
+            expired_at: now.at,
         }
     }
 
@@ -158,7 +187,15 @@ impl<D: Disk> Log<D> {
         self.producers.first_unstable()
     }
 
+    /// Compaction has looked at everything below, for `cleaner-offset-checkpoint`.
+    #[must_use]
+    pub fn cleaned_to(&self) -> Offset {
+        self.cleaned_to
+    }
+
+    /// What is committed may be deleted, compacted, and decides which transactions are stable.
     pub fn set_high_watermark(&mut self, high_watermark: Offset) {
+        self.high_watermark = high_watermark;
         self.producers.set_high_watermark(high_watermark);
     }
 
@@ -230,12 +267,47 @@ impl<D: Disk> Log<D> {
         active.write_indexes(place)?;
         active.offsets.release();
         active.times.release();
+        active.sealed_synced = false;
         let base = active.base;
         if active.file.is_some() {
             self.open_sealed.push_back(base);
         }
+        self.sealed_unsynced = true;
+        self.take_snapshot()?;
         self.segments.push(Segment::new(self.end, now));
         self.tail.clear();
         Ok(())
+    }
+
+    /// Writes what is known of the producers, so that a start reads only what comes after. The one before goes, unless it
+    /// belongs to the beginning of a segment.
+    pub(crate) fn take_snapshot(&mut self) -> Result<(), Error> {
+        let folder = &self.identity.folder;
+        let before = std::mem::replace(&mut self.snapshot_at, self.end);
+        self.unsnapshotted_bytes = 0;
+        self.disk.write_small(
+            &names::path(folder, self.end, names::SNAPSHOT),
+            &snapshot::encode(&self.producers),
+            false,
+        )?;
+        if before < self.end && !self.segments.iter().any(|segment| segment.base == before) {
+            self.disk.remove(&names::path(folder, before, names::SNAPSHOT))?;
+        }
+        Ok(())
+    }
+
+    /// Begins an empty log at `start`, whose folder holds no segment.
+    pub(crate) fn restart_at(&mut self, start: Offset, now: Timestamp) {
+        self.segments = vec![Segment::new(start, now)];
+        self.start = start;
+        self.end = start;
+        self.synced = start;
+        self.cleaned_to = start;
+        self.snapshot_at = start;
+        self.unsnapshotted_bytes = 0;
+        self.tail.clear();
+        self.open_sealed.clear();
+        self.producers = Producers::default();
+        self.epochs.clear();
     }
 }

@@ -2,7 +2,7 @@
 //! transactions are open. It decides whether a batch is the next one, a duplicate, or from a producer that was fenced.
 
 use crate::Error;
-use record::Header;
+use record::{EndTransaction, Header};
 use std::collections::{BTreeMap, VecDeque};
 use types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
@@ -88,26 +88,13 @@ impl Producer {
     }
 }
 
-/// The end of a transaction, as its control record says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Marker {
-    pub commit: bool,
-    pub coordinator_epoch: i32,
-}
+/// Most bytes of a control batch's record.
+const MARKER_BYTES_MAX: usize = 1 << 16;
 
-impl Marker {
-    /// Reads the first record of a control batch; `None` where it does not end a transaction or was cleaned away.
-    pub(crate) fn read(batch: &[u8]) -> Option<Marker> {
-        let mut records = record::records(batch, 1 << 16).ok()?;
-        let record = records.next_record().ok()??;
-        let (key, value) = (record.key?, record.value?);
-        let kind = i16::from_be_bytes(key.get(2..4)?.try_into().ok()?);
-        let coordinator_epoch = i32::from_be_bytes(value.get(2..6)?.try_into().ok()?);
-        match kind {
-            0 | 1 => Some(Marker { commit: kind == 1, coordinator_epoch }),
-            _ => None,
-        }
-    }
+/// The marker in a control batch; `None` where it does not end a transaction, or was cleaned away.
+pub(crate) fn read_marker(batch: &[u8]) -> Option<EndTransaction> {
+    let mut records = record::records(batch, MARKER_BYTES_MAX).ok()?;
+    EndTransaction::of(&records.next_record().ok()??)
 }
 
 /// A transaction that was ended by a marker.
@@ -150,16 +137,8 @@ fn in_sequence(last: Sequence, next: Sequence) -> bool {
 }
 
 impl Producers {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.producers.is_empty()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
         self.producers.iter().map(|(id, producer)| (*id, producer))
-    }
-
-    pub(crate) fn get(&self, id: ProducerId) -> Option<&Producer> {
-        self.producers.get(&id)
     }
 
     /// Takes over a producer that a snapshot knew, or one batch more of it.
@@ -225,7 +204,7 @@ impl Producers {
     }
 
     /// Checks a marker that a transaction coordinator writes.
-    pub(crate) fn check_marker(&self, header: &Header, marker: Marker) -> Result<(), Error> {
+    pub(crate) fn check_marker(&self, header: &Header, marker: EndTransaction) -> Result<(), Error> {
         let Some(producer) = self.producers.get(&header.producer_id) else { return Ok(()) };
         if header.producer_epoch < producer.epoch {
             return Err(fenced(header, producer.epoch));
@@ -263,7 +242,7 @@ impl Producers {
     }
 
     /// Notes a marker that is in the log now; returns the transaction it ends, where one was open.
-    pub(crate) fn note_marker(&mut self, header: &Header, marker: Marker) -> Option<Completed> {
+    pub(crate) fn note_marker(&mut self, header: &Header, marker: EndTransaction) -> Option<Completed> {
         let producer = self.producers.entry(header.producer_id).or_insert_with(|| Producer::new(header.producer_epoch));
         producer.bump(header.producer_epoch);
         producer.coordinator_epoch = marker.coordinator_epoch;

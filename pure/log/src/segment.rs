@@ -26,10 +26,12 @@ pub(crate) struct Segment<F> {
     pub created: Timestamp,
     /// When it was last written to, by the wall clock.
     pub changed: Timestamp,
-    /// How many aborted transactions its `.txnindex` has.
-    pub aborted: u32,
-    /// The names of its files are durable.
+    /// It has a `.txnindex`.
+    pub has_aborted: bool,
+    /// The name of its `.log` file is durable.
     pub names_synced: bool,
+    /// All its files were synced since it was sealed.
+    pub sealed_synced: bool,
 }
 
 /// Which files of a segment to name.
@@ -61,8 +63,9 @@ impl<F: DiskFile> Segment<F> {
             max_timestamp_offset: Offset::NONE,
             created: now,
             changed: now,
-            aborted: 0,
+            has_aborted: false,
             names_synced: false,
+            sealed_synced: false,
         }
     }
 
@@ -111,8 +114,23 @@ impl<F: DiskFile> Segment<F> {
 
     /// Writes the index entries that are only in memory.
     pub(crate) fn write_indexes<D: Disk<File = F>>(&mut self, place: Place<'_, D>) -> Result<(), Error> {
-        write_index(&mut self.offsets, place, self.base, names::INDEX)?;
-        write_index(&mut self.times, place, self.base, names::TIMEINDEX)
+        // Times first: after a crash between the two they say too much rather than too little.
+        write_index(&mut self.times, place, self.base, names::TIMEINDEX)?;
+        write_index(&mut self.offsets, place, self.base, names::INDEX)
+    }
+
+    /// Forgets index entries at or beyond `end`, after the file was cut back to where the records below it end.
+    pub(crate) fn trim<D: Disk<File = F>>(&mut self, place: Place<'_, D>, end: Offset) -> Result<(), Error> {
+        let (base, bytes) = (self.base, self.bytes);
+        trim_index(&mut self.offsets, place, base, names::INDEX, |entry| entry.position < bytes)?;
+        let below = |relative: u32| base.plus(i64::from(relative)) < end;
+        trim_index(&mut self.times, place, base, names::TIMEINDEX, |entry| below(entry.relative))?;
+        if self.max_timestamp_offset >= end {
+            let newest = self.times.newest();
+            self.max_timestamp = newest.map_or(Timestamp::NONE, |entry| entry.timestamp);
+            self.max_timestamp_offset = newest.map_or(Offset::NONE, |entry| base.plus(i64::from(entry.relative)));
+        }
+        Ok(())
     }
 
     /// The first batch that ends at or after `offset`.
@@ -175,6 +193,24 @@ fn floor<D: Disk, E: Entry>(
         false => None,
     };
     Ok(index.count_while(file.as_ref(), holds)?.1)
+}
+
+fn trim_index<D: Disk, E: Entry>(
+    index: &mut Index<E>,
+    place: Place<'_, D>,
+    base: Offset,
+    suffix: &str,
+    holds: impl Fn(&E) -> bool,
+) -> Result<(), Error> {
+    let path = names::path(place.folder, base, suffix);
+    let file = if index.written() > 0 { Some(place.disk.open(&path, Open::Write)?) } else { None };
+    let (kept, newest) = index.count_while(file.as_ref(), holds)?;
+    if index.truncate(kept, newest)
+        && let Some(file) = file
+    {
+        file.truncate(index.bytes())?;
+    }
+    Ok(())
 }
 
 fn write_index<D: Disk, E: Entry>(

@@ -46,33 +46,50 @@ impl<D: Disk> SyncJob<D> {
 impl<D: Disk> Log<D> {
     /// A sync of everything up to the log's end now.
     pub fn start_sync(&mut self) -> SyncJob<D> {
+        self.sync_from(true)
+    }
+
+    /// A sync of the segments that are not written to any more.
+    pub fn start_sealed_sync(&mut self) -> SyncJob<D> {
+        self.sync_from(false)
+    }
+
+    /// A sealed segment waits for a sync.
+    #[must_use]
+    pub fn has_sealed_unsynced(&self) -> bool {
+        self.sealed_unsynced
+    }
+
+    fn sync_from(&mut self, with_active: bool) -> SyncJob<D> {
         let mut job = SyncJob {
             disk: self.disk.clone(),
             files: Vec::new(),
             paths: Vec::new(),
             folders: Vec::new(),
-            up_to: self.end,
+            up_to: if with_active { self.end } else { self.active_ref().base },
             truncations: self.truncations,
         };
+        self.sealed_unsynced = false;
         let folder = &self.identity.folder;
-        let first = self.segment_of(self.synced);
-        let count = self.segments.len();
+        let last = self.segments.len() - 1;
         let mut names_changed = false;
-        for (at, segment) in self.segments.iter_mut().enumerate().skip(first) {
-            if segment.bytes == 0 {
+        for (at, segment) in self.segments.iter_mut().enumerate() {
+            let sealed = at < last;
+            if segment.bytes == 0 || (sealed && segment.sealed_synced) || (!sealed && !with_active) {
                 continue;
             }
-            names_changed |= !std::mem::replace(&mut segment.names_synced, true);
+            names_changed |= sealed || !segment.names_synced;
+            segment.names_synced = true;
+            segment.sealed_synced = sealed;
             match &segment.file {
                 Some(file) => job.files.push(file.clone()),
                 None => job.paths.push(names::path(folder, segment.base, names::LOG)),
             }
             // The active segment's indexes are made anew after a power loss; those of a sealed one are trusted.
-            if at + 1 < count {
-                for suffix in [names::INDEX, names::TIMEINDEX, names::TXNINDEX] {
+            if sealed {
+                for suffix in [names::INDEX, names::TIMEINDEX, names::TXNINDEX, names::SNAPSHOT] {
                     job.paths.push(names::path(folder, segment.base, suffix));
                 }
-                job.paths.push(names::path(folder, segment.base, names::SNAPSHOT));
             }
         }
         if std::mem::take(&mut self.epochs_unsynced) {

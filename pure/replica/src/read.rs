@@ -74,7 +74,7 @@ impl<F> Slice<F> {
 pub type ReadError = Failure;
 
 impl<D: Disk> Replica<D> {
-    pub fn read(&mut self, _now: Now, request: &Read) -> Result<Slice<D::File>, ReadError> {
+    pub fn read(&mut self, now: Now, request: &Read) -> Result<Slice<D::File>, ReadError> {
         self.check_epoch(request.current_leader_epoch)?;
         let high_watermark = self.high_watermark;
         let last_stable_offset = self.last_stable_offset();
@@ -102,7 +102,15 @@ impl<D: Disk> Replica<D> {
         };
         let range =
             Range { from: request.offset, upper, max_bytes: request.max_bytes, min_one_batch: request.min_one_batch };
-        match log.read(&range) {
+        log.touch(now.at);
+        let read = log.read(&range).and_then(|piece| match piece {
+            Some(piece) if request.isolation == Isolation::Committed => {
+                slice.aborted = log.aborted(request.offset, upper)?;
+                Ok(Some(piece))
+            }
+            other => Ok(other),
+        });
+        match read {
             Ok(piece) => slice.pieces.extend(piece),
             Err(error) => return Err(self.failure(error)),
         }

@@ -145,12 +145,16 @@ impl<D: Disk> Replica<D> {
         self.waiters.fail(code);
     }
 
-    /// True where a sync should begin now: `flush.messages` or `flush.ms` asks for one and none is under way.
+    /// True where a sync should begin now: `flush.messages` or `flush.ms` asks for one, or a segment was sealed, and none
+    /// is under way.
     #[must_use]
     pub fn needs_sync(&self, now: Instant) -> bool {
-        let Ok(log) = &self.log else { return false };
+        !self.syncing && self.log.as_ref().is_ok_and(|log| log.has_sealed_unsynced() || self.is_flush_due(log, now))
+    }
+
+    fn is_flush_due(&self, log: &Log<D>, now: Instant) -> bool {
         let unsynced = log.end_offset().minus(log.synced_offset());
-        if self.syncing || unsynced <= 0 {
+        if unsynced <= 0 {
             return false;
         }
         let config = log.config();
@@ -158,10 +162,14 @@ impl<D: Disk> Replica<D> {
         many || self.unsynced_since.is_some_and(|since| now.ms_since(since) >= config.flush_ms)
     }
 
-    /// A sync of everything appended so far; hand its outcome to `sync_done`.
-    pub fn start_sync(&mut self) -> Option<SyncJob<D>> {
+    /// A sync of what needs one; hand its outcome to `sync_done`.
+    pub fn start_sync(&mut self, now: Instant) -> Option<SyncJob<D>> {
+        let whole = self.is_flush_due(self.log.as_ref().ok()?, now);
         let log = self.log.as_mut().ok()?;
         self.syncing = true;
+        if !whole {
+            return Some(log.start_sealed_sync());
+        }
         self.unsynced_since = None;
         Some(log.start_sync())
     }
@@ -207,9 +215,9 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Writes out what a clean stop must leave in the files.
-    pub fn stop(&mut self, now: Now) {
+    pub fn stop(&mut self) {
         if let Ok(log) = &mut self.log
-            && let Err(error) = log.stop(now)
+            && let Err(error) = log.stop()
         {
             self.fail(&error);
         }

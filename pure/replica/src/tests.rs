@@ -77,7 +77,7 @@ fn group_commit_waits_for_the_sync_that_covers_it() {
     assert!(replica.needs_sync(now(5).at));
     replica.wait_committed(Offset(1), 11);
     replica.watch(12);
-    let job = replica.start_sync().unwrap();
+    let job = replica.start_sync(now(7).at).unwrap();
     assert!(!replica.needs_sync(now(5).at), "one at a time");
     replica.append(now(6), batch(&["b"], 6), Origin::Client).unwrap();
     replica.wait_committed(Offset(2), 13);
@@ -90,7 +90,7 @@ fn group_commit_waits_for_the_sync_that_covers_it() {
     assert_eq!(values(&mut replica, &Read::default()), [(0, "a".into())]);
     assert_eq!(values(&mut replica, &Read { isolation: Isolation::LogEnd, ..Read::default() }).len(), 2);
     assert!(replica.needs_sync(now(7).at));
-    let job = replica.start_sync().unwrap();
+    let job = replica.start_sync(now(7).at).unwrap();
     replica.cancel(13);
     replica.sync_done(now(8), job.run());
     fired.clear();

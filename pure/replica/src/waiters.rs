@@ -38,10 +38,6 @@ impl Waiters {
         self.watchers.retain(|other| *other != waiter);
     }
 
-    pub(crate) fn has_committed_waiter(&self) -> bool {
-        !self.committed.is_empty()
-    }
-
     pub(crate) fn fire(&mut self, fired: Fired) {
         self.fired.push(fired);
     }
