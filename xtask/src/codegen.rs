@@ -1,9 +1,9 @@
 //! `cargo xtask codegen`: Rust for every message of the schema. Owns which file comes from what; must never know what a
 //! message means.
 
-mod arbitrary;
 mod expressions;
 mod names;
+mod sample;
 mod schema;
 mod structs;
 mod tables;
@@ -52,7 +52,8 @@ fn generate(messages: &[Message]) -> Files {
     for message in messages {
         files.insert(format!("{}.rs", names::snake(message.name())), structs::module(message));
     }
-    files.insert("arbitrary.rs".to_owned(), arbitrary::module(messages));
+    files.insert("sample.rs".to_owned(), sample::module(messages));
+    files.insert("tests.rs".to_owned(), sample::tests(messages));
     files.insert("mod.rs".to_owned(), tables::root(messages));
     tables::add(messages, &mut files);
     files

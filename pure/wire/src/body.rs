@@ -50,15 +50,6 @@ macro_rules! one_of {
                 })
             }
 
-            /// A random one, for tests.
-            #[cfg(any(test, feature = "arbitrary"))]
-            #[must_use]
-            pub fn arbitrary(key: ApiKey, rng: &mut types::Rng, version: i16) -> $all {
-                match key {
-                    $(ApiKey::$key => $all::$key($name::arbitrary(rng, version)),)*
-                }
-            }
-
             fn body(&self) -> &dyn Body {
                 match self {
                     $($all::$key(body) => body,)*

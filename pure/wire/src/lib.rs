@@ -5,6 +5,8 @@ mod api_key;
 mod body;
 mod frame;
 mod generated;
+#[cfg(test)]
+mod oracle_tests;
 mod records;
 
 pub use api_key::ApiKey;
