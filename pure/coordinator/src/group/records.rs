@@ -209,3 +209,68 @@ fn read_member(member: &MemberMetadata, protocol: Text) -> Member {
         is_new: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::Uuid;
+
+    const GROUP: &str = "00030008636f6e73756d657200000005000572616e676500016d00000000000003e80000000100016d00016900016300022f68\
+                         0000ea60000027100000000d000000000001000174ffffffff0000000178";
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn bytes(hex: &str) -> Bytes {
+        let digits: Vec<u8> = hex.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    }
+
+    /// What Kafka 4.3.1 itself writes for the same.
+    #[test]
+    fn records_are_kafkas_byte_for_byte() {
+        let (group, topic, at) = ("g".into(), "t".into(), PartitionIndex(3));
+        let mut committed = Committed {
+            offset: Offset(42),
+            leader_epoch: LeaderEpoch(7),
+            metadata: "note".into(),
+            committed_at: Timestamp(1_000),
+            expires_at: None,
+            topic: Uuid([1; 16]),
+        };
+        let check = |record: Record, key: &str, value: Option<&str>| {
+            assert_eq!((hex(&record.key).as_str(), record.value.map(|value| hex(&value)).as_deref()), (key, value));
+        };
+        let key = "000100016700017400000003";
+        let value = "0004000000000000002a00000007056e6f746500000000000003e80100100101010101010101\
+                     0101010101010101";
+        check(offset(&group, &topic, at, &committed), key, Some(value));
+        committed.expires_at = Some(Timestamp(2_000));
+        let value = "0001000000000000002a00046e6f746500000000000003e800000000000007d0";
+        check(offset(&group, &topic, at, &committed), key, Some(value));
+        check(offset_tombstone(&group, &topic, at), key, None);
+        let key = "0002000167";
+        check(group_tombstone(&group), key, None);
+        check(new_group(&group, Timestamp(1_000)), key, Some("0003000000000000ffffffff00000000000003e800000000"));
+        let read = read_group(&group, &bytes(GROUP)).unwrap();
+        check(group_metadata(&read), key, Some(GROUP));
+        assert!(read.is_subscribed(&"t".into()) && !read.is_subscribed(&"u".into()));
+    }
+
+    #[test]
+    fn damaged_records_are_refused() {
+        let group = "g".into();
+        for end in 0..bytes(GROUP).len() {
+            assert!(read_group(&group, &bytes(GROUP).slice(..end)).is_err());
+        }
+        let member = &GROUP[2 * 38..];
+        let twice = format!("{}00000002{member}{member}", &GROUP[..2 * 34]);
+        assert_eq!(
+            read_group(&group, &bytes(&twice)).unwrap_err().to_string(),
+            "group g has member m or its instance id twice"
+        );
+        assert!(read_key(&bytes("00010001670001740000000300")).is_err());
+        assert!(matches!(read_key(&bytes("0003000167")), Ok(Key::Other)));
+    }
+}
