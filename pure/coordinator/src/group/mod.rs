@@ -4,9 +4,9 @@
 //! versions, connections or where records are stored. The broker calls it on one thread, in this order:
 //!
 //! 1. after winning the partition, `replay` for each record of its log, then `loaded`;
-//! 2. for each request `decide`, and when `next_wake` is due `tick`; it appends the decision's records in one batch
-//!    (deletions may be split over several), then calls `replay` for each, or `failed` with a decision of those that
-//!    could not be appended; nothing else may be decided in between;
+//! 2. for each request `decide`, and when `next_wake` is due `tick`; it appends the decision's records, in one batch
+//!    where they fit (what one client wants stored always does), then calls `replay` for each, or `failed` with a
+//!    decision that has only those that could not be appended; nothing else may be decided in between;
 //! 3. `now_replies` leave at once, `replies` when all that was appended so far is committed; where that fails, the
 //!    partition is given up, and `Reply::refused` is what they become;
 //! 4. after losing the partition, `unloaded`.
@@ -45,6 +45,9 @@ use state::Group;
 use std::collections::BTreeMap;
 use timers::{Timer, Timers};
 use types::{ErrorCode, Instant, Now, Offset, PartitionIndex, Rng, Text, Uuid};
+
+/// Time-outs that one `tick` ends before other work goes on.
+const TIMERS_PER_TICK_MAX: usize = 1_000;
 
 /// Names a request that waits for its answer; chosen by the broker.
 pub type Token = u64;
@@ -144,19 +147,16 @@ impl Coordinator {
     pub fn tick(&mut self, now: Now) -> Decision {
         let mut expired_until = self.expired_until.take();
         let decision = self.run(now, |groups, step| {
-            while let Some(timer) = step.timers.pop(now.at) {
-                let records_before = step.out.records.len();
+            for _ in 0..TIMERS_PER_TICK_MAX {
+                let Some(timer) = step.timers.pop(now.at) else { break };
                 match timer {
-                    Timer::Retention => expiry::expire(groups, step, &mut expired_until),
+                    // Deletes on replay alone, so nothing is decided after it before that.
+                    Timer::Retention => return expiry::expire(groups, step, &mut expired_until),
                     Timer::Join { group } => on(groups, &group, |group| group.join_timed_out(step)),
                     Timer::Sync { group } => on(groups, &group, |group| group.sync_timed_out(step)),
                     Timer::Session { group, member } => {
                         on(groups, &group, |group| group.session_timed_out(step, &member));
                     }
-                }
-                if step.out.records.len() > records_before {
-                    // What was decided must be stored before more is decided on it.
-                    break;
                 }
             }
         });

@@ -31,7 +31,7 @@ pub(super) fn commit(step: &mut Step, group: Option<&mut Group>, commit: OffsetC
     let mut committed = Vec::new();
     let topics = commit.topics.iter().map(|topic| commit_topic(step, &commit.group, topic, expires_at, &mut committed));
     let reply = OffsetCommitReply { topics: topics.collect() };
-    if committed.iter().map(Record::size_bytes).sum::<usize>() > step.config.message_bytes_max {
+    if !records::fit_one_batch(&committed, step.config.message_bytes_max) {
         return answer_all(&commit.topics, ErrorCode::INVALID_COMMIT_OFFSET_SIZE);
     }
     step.out.records.append(&mut committed);

@@ -35,6 +35,11 @@ impl Record {
     }
 }
 
+/// Whether these fit into one batch, so that they are stored together or not at all.
+pub(super) fn fit_one_batch(records: &[Record], message_bytes_max: usize) -> bool {
+    records.iter().map(Record::size_bytes).sum::<usize>() + record::HEADER_BYTES <= message_bytes_max
+}
+
 /// A record that is not what its key says; the partition cannot be served before somebody looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corrupt(String);

@@ -56,7 +56,7 @@ impl Group {
             member.assignment = by_member.remove(id).map_or_else(Bytes::new, |bytes| Bytes::copy_from_slice(&bytes));
         }
         let record = records::group_metadata(self);
-        if record.size_bytes() > step.config.message_bytes_max {
+        if !records::fit_one_batch(std::slice::from_ref(&record), step.config.message_bytes_max) {
             let needed = record.size_bytes();
             step.note(&self.id, format!("its metadata needs {needed} bytes, more than message.max.bytes of the topic"));
             self.fail_syncs(step, ErrorCode::UNKNOWN_SERVER_ERROR);

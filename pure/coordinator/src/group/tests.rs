@@ -743,7 +743,7 @@ fn offsets_are_committed_and_fetched() {
         "#]],
     );
     check(
-        "set message_bytes=120\nx commit g t:0=1\nx commit g t:0=2 t:1=2\nfetch g *",
+        "set message_bytes=180\nx commit g t:0=1\nx commit g t:0=2 t:1=2\nfetch g *",
         expect![[r#"
             x: commit t:0 ok
             x: commit t:0 INVALID_COMMIT_OFFSET_SIZE, t:1 INVALID_COMMIT_OFFSET_SIZE
@@ -1062,7 +1062,7 @@ fn what_cannot_be_stored_is_undone_and_told() {
 #[test]
 fn an_assignment_too_large_for_a_record_is_refused() {
     check(
-        "set message_bytes=100\na join g\nwait 3000\na sync a1=x\nrecords",
+        "set message_bytes=180\na join g\nwait 3000\na sync a1=x\nrecords",
         expect![[r#"
         a: join ok a1 generation=1 protocol=range leader=a1 members=[a1]
         a: sync UNKNOWN_SERVER_ERROR assignment=
