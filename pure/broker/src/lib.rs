@@ -1,1 +1,34 @@
-//! To be built.
+//! The broker: connections' requests in, answers and effects out, on shards that never wait.
+//!
+//! Owns what Kafka's API means over the rooms below it. Must never know a socket, a thread, a path or the time of day:
+//! everything comes in through `Shard::handle` and goes out through its `Outbox`. Called by `shell/server` and by the
+//! simulator.
+
+mod api;
+mod apply;
+mod boot;
+mod call;
+mod checkpoint;
+mod controller;
+mod fetch_session;
+mod groups;
+mod job;
+mod node;
+mod observe;
+mod partitions;
+mod seam;
+mod session;
+mod shard;
+mod wait;
+mod work;
+
+pub use boot::{BootError, Booted, Start, boot};
+pub use checkpoint::CheckpointRow;
+pub use job::{Job, JobDone};
+pub use metadata::config;
+pub use metadata::config::Settings;
+pub use node::Listener;
+pub use observe::{GroupFigures, KeyFigures, LATENCY_BUCKETS, Observation, PartitionFigures, bucket_bound_us};
+pub use seam::{ConnId, Frame, Input, Level, Message, Outbox, Output, Part, Ticket};
+pub use shard::Shard;
+pub use work::{CallId, ControllerWork, Outcome, PartitionOp, Work};

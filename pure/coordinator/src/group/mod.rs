@@ -31,12 +31,14 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod views;
 
 pub use command::{Command, Generation, Reply};
 pub use config::Config;
 pub use decision::{Decision, Note};
 pub use records::{Corrupt, Record};
 pub use state::State;
+pub use views::GroupView;
 
 use command::{JoinReply, SyncReply};
 use decision::{Step, Undo};

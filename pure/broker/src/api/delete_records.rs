@@ -1,0 +1,51 @@
+//! DeleteRecords 0 to 2: moves the start of a partition's log (KIP-107).
+//!
+//! 2 is flexible.
+
+use crate::call::Step;
+use crate::session::Request;
+use crate::shard::Shard;
+use crate::work::{Outcome, PartitionOp, Work};
+use log::Disk;
+use types::codec::{DecodeError, Reader};
+use types::{Offset, PartitionIndex, Uuid};
+use wire::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use wire::{DeleteRecordsRequest, DeleteRecordsResponse};
+
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+    let asked: DeleteRecordsRequest = request.decode(body)?;
+    let mut works = Vec::new();
+    for topic in &asked.topics {
+        for part in &topic.partitions {
+            let resolved = shard.resolve(Uuid::ZERO, &topic.name, PartitionIndex(part.partition_index));
+            works.push(match resolved {
+                Ok(partition) => {
+                    Work::Partition { partition, op: PartitionOp::DeleteRecords { before: Offset(part.offset) } }
+                }
+                Err(code) => Work::refused(code, String::new()),
+            });
+        }
+    }
+    Ok(Step::all(works, move |shard, outcomes| {
+        let mut outcomes = outcomes.into_iter();
+        let mut topics = Vec::with_capacity(asked.topics.len());
+        for topic in asked.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for part in topic.partitions {
+                let mut result = DeleteRecordsPartitionResult {
+                    partition_index: part.partition_index,
+                    low_watermark: -1,
+                    ..Default::default()
+                };
+                match outcomes.next().unwrap_or(Outcome::Pending) {
+                    Outcome::Deleted { log_start_offset } => result.low_watermark = log_start_offset.0,
+                    other => result.error_code = other.into_failure().0,
+                }
+                shard.figures.error(request.key, result.error_code);
+                partitions.push(result);
+            }
+            topics.push(DeleteRecordsTopicResult { name: topic.name, partitions, ..Default::default() });
+        }
+        request.reply(&DeleteRecordsResponse { topics, ..Default::default() })
+    }))
+}

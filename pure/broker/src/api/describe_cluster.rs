@@ -1,0 +1,48 @@
+//! DescribeCluster 0 to 2.
+//!
+//! 1 asks for brokers or controllers (KIP-919), 2 includes fenced brokers (KIP-1073).
+
+use super::metadata::CLUSTER_OPERATIONS;
+use crate::call::Step;
+use crate::node::Reachable;
+use crate::session::Request;
+use crate::shard::Shard;
+use log::Disk;
+use types::codec::{DecodeError, Reader};
+use types::{ErrorCode, Text};
+use wire::describe_cluster_response::DescribeClusterBroker;
+use wire::{DescribeClusterRequest, DescribeClusterResponse};
+
+const BROKERS: i8 = 1;
+
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+    let asked: DescribeClusterRequest = request.decode(body)?;
+    if request.version >= 1 && asked.endpoint_type != BROKERS {
+        let response = DescribeClusterResponse {
+            error_code: ErrorCode::MISMATCHED_ENDPOINT_TYPE,
+            error_message: Some(Text::from_static("this is a broker's address: ask it for brokers")),
+            ..Default::default()
+        };
+        return Ok(request.reply(&response));
+    }
+    let broker = |broker: Reachable| DescribeClusterBroker {
+        broker_id: broker.id.0,
+        host: broker.host,
+        port: i32::from(broker.port),
+        rack: broker.rack,
+        ..Default::default()
+    };
+    let brokers = shard.reachable_brokers(request.slot.connection).into_iter().map(broker).collect();
+    Ok(request.reply(&DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: shard.node.cluster_id.clone(),
+        controller_id: shard.controller_id().0,
+        brokers,
+        cluster_authorized_operations: if asked.include_cluster_authorized_operations {
+            CLUSTER_OPERATIONS
+        } else {
+            i32::MIN
+        },
+        ..Default::default()
+    }))
+}

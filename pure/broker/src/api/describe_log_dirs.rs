@@ -1,0 +1,57 @@
+//! DescribeLogDirs 1 to 5: how much each partition takes, and how much room there is.
+//!
+//! 2 is flexible, 3 has an error for the whole (KIP-784), 4 the sizes of the volume (KIP-827), 5 says whether a
+//! directory is cordoned.
+
+use crate::call::Step;
+use crate::session::Request;
+use crate::shard::Shard;
+use crate::work::{Outcome, Work};
+use log::Disk;
+use std::collections::{BTreeMap, BTreeSet};
+use types::codec::{DecodeError, Reader};
+use types::{PartitionIndex, ShardId, Text};
+use wire::describe_log_dirs_response::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic};
+use wire::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+    let asked: DescribeLogDirsRequest = request.decode(body)?;
+    let wanted: Option<BTreeSet<(Text, PartitionIndex)>> = asked.topics.map(|topics| {
+        let pairs = topics.into_iter().flat_map(|topic| {
+            let name = topic.topic;
+            topic.partitions.into_iter().map(move |index| (name.clone(), PartitionIndex(index)))
+        });
+        pairs.collect()
+    });
+    let works = (0..shard.node.shards).map(|number| Work::Sizes { shard: ShardId(number) }).collect();
+    Ok(Step::all(works, move |shard, outcomes| {
+        let mut topics: BTreeMap<Text, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+        let sizes = outcomes.into_iter().filter_map(|outcome| match outcome {
+            Outcome::Sizes(sizes) => Some(sizes),
+            _ => None,
+        });
+        for (name, index, size_bytes) in sizes.flatten() {
+            if wanted.as_ref().is_none_or(|wanted| wanted.contains(&(name.clone(), index))) {
+                topics.entry(name).or_default().push(DescribeLogDirsPartition {
+                    partition_index: index.0,
+                    partition_size: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+                    ..Default::default()
+                });
+            }
+        }
+        request.reply(&DescribeLogDirsResponse { results: vec![result(shard, topics)], ..Default::default() })
+    }))
+}
+
+fn result<D: Disk>(shard: &Shard<D>, topics: BTreeMap<Text, Vec<DescribeLogDirsPartition>>) -> DescribeLogDirsResult {
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let space = shard.disk.space().ok();
+    let topic = |(name, partitions)| DescribeLogDirsTopic { name, partitions, ..Default::default() };
+    DescribeLogDirsResult {
+        log_dir: Text::from(shard.disk.describe("")),
+        topics: topics.into_iter().map(topic).collect(),
+        total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
+        usable_bytes: space.map_or(-1, |space| bytes(space.usable_bytes)),
+        ..Default::default()
+    }
+}

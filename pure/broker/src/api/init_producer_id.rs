@@ -1,0 +1,49 @@
+//! InitProducerId 0 to 5, for idempotent producers.
+//!
+//! 2 is flexible, 3 may name a producer id of its own (KIP-360), 4 tells fenced from invalid epochs, 5 belongs to
+//! transactions (KIP-890). A producer without a transactional id always gets a new id: its old one decides nothing.
+
+use crate::call::Step;
+use crate::session::Request;
+use crate::shard::Shard;
+use crate::work::{Outcome, Work};
+use ::metadata::controller::{Command, Reply};
+use log::Disk;
+use types::ErrorCode;
+use types::codec::{DecodeError, Reader};
+use wire::{InitProducerIdRequest, InitProducerIdResponse};
+
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+    let asked: InitProducerIdRequest = request.decode(body)?;
+    if asked.transactional_id.is_some() {
+        // There is no coordinator for transactions yet; its absence must not look like something that will pass.
+        return Ok(refuse(shard, &request, ErrorCode::INVALID_REQUEST));
+    }
+    if let Some(id) = shard.producer_ids.next() {
+        return Ok(reply(&request, id));
+    }
+    let epoch = shard.image.broker(shard.node.id).map_or(-1, |broker| broker.epoch);
+    let allocate = Work::controller(Command::AllocateProducerIds { broker: shard.node.id, epoch });
+    Ok(Step::one(allocate, move |shard, outcome| match outcome {
+        Outcome::Controller(Reply::AllocateProducerIds { first, count }) => {
+            shard.producer_ids = first.0..first.0.saturating_add(i64::from(count));
+            match shard.producer_ids.next() {
+                Some(id) => reply(&request, id),
+                None => refuse(shard, &request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
+            }
+        }
+        other => {
+            let (code, _) = other.into_failure();
+            refuse(shard, &request, code)
+        }
+    }))
+}
+
+fn reply<D: Disk>(request: &Request, producer_id: i64) -> Step<D> {
+    request.reply(&InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() })
+}
+
+fn refuse<D: Disk>(shard: &mut Shard<D>, request: &Request, error_code: ErrorCode) -> Step<D> {
+    shard.figures.error(request.key, error_code);
+    request.reply(&InitProducerIdResponse { error_code, producer_id: -1, producer_epoch: -1, ..Default::default() })
+}

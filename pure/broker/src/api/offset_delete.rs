@@ -1,0 +1,51 @@
+//! OffsetDelete 0 (KIP-496).
+
+use crate::call::Step;
+use crate::session::Request;
+use crate::shard::Shard;
+use crate::work::Outcome;
+use coordinator::group::command::{Command, OffsetDelete, OffsetDeleteReply, Reply};
+use log::Disk;
+use types::codec::{DecodeError, Reader};
+use types::{ErrorCode, PartitionIndex, Text};
+use wire::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use wire::{OffsetDeleteRequest, OffsetDeleteResponse};
+
+type TopicResults = (Text, Vec<(PartitionIndex, ErrorCode)>);
+
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+    let asked: OffsetDeleteRequest = request.decode(body)?;
+    let mut known = Vec::with_capacity(asked.topics.len());
+    let mut unknown: Vec<TopicResults> = Vec::new();
+    for topic in asked.topics {
+        let partitions = topic.partitions.iter().map(|part| PartitionIndex(part.partition_index));
+        if shard.image.topic_by_name(&topic.name).is_some() {
+            known.push((topic.name.detached(), partitions.collect()));
+        } else {
+            let refused = partitions.map(|part| (part, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)).collect();
+            unknown.push((topic.name, refused));
+        }
+    }
+    let delete = OffsetDelete { group: asked.group_id.detached(), topics: known };
+    let work = shard.group_work(&asked.group_id, Command::OffsetDelete(delete));
+    Ok(Step::one(work, move |shard, outcome| {
+        let mut reply = match outcome {
+            Outcome::Group(Reply::OffsetDelete(reply)) => reply,
+            other => OffsetDeleteReply { error: other.into_failure().0, topics: Vec::new() },
+        };
+        shard.figures.error(request.key, reply.error);
+        if reply.error.is_ok() {
+            reply.topics.extend(unknown);
+        }
+        let topics = reply.topics.into_iter().map(response_topic).collect();
+        request.reply(&OffsetDeleteResponse { error_code: reply.error, topics, ..Default::default() })
+    }))
+}
+
+fn response_topic((name, partitions): TopicResults) -> OffsetDeleteResponseTopic {
+    let partition = |(index, error_code): (PartitionIndex, ErrorCode)| OffsetDeleteResponsePartition {
+        partition_index: index.0,
+        error_code,
+    };
+    OffsetDeleteResponseTopic { name, partitions: partitions.into_iter().map(partition).collect() }
+}

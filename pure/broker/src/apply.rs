@@ -1,0 +1,319 @@
+//! From the cluster's image to this shard's partitions: what is new is made, what is gone is dropped, what has changed is
+//! told. Only what a delta names is touched.
+
+use crate::job::{Job, JobFor};
+use crate::partitions::{Hosted, State};
+use crate::seam::Level;
+use crate::shard::Shard;
+use coordinator::group::DeletedTopic;
+use log::checkpoint::Offsets;
+use log::{Cleanup, Disk, Identity, Log, Recovery, Report};
+use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConfig};
+use metadata::names::CONSUMER_OFFSETS;
+use metadata::{Delta, Image, Topic, TopicChange};
+use record::{Codec, TimestampType};
+use replica::Replica;
+use std::sync::Arc;
+use types::{ErrorCode, Offset, PartitionIndex, Text, TopicId, TopicPartition};
+
+/// A partition of this shard as the image has it.
+struct Placed {
+    partition: TopicPartition,
+    topic: Text,
+    epoch: types::LeaderEpoch,
+}
+
+impl<D: Disk> Shard<D> {
+    /// Opens everything that the image has for this shard. Called once.
+    pub(crate) fn open_partitions(&mut self) {
+        let image = self.image.clone();
+        let placed: Vec<Placed> = image.topics().flat_map(|topic| self.placed(topic)).collect();
+        for place in placed {
+            if self.disk.exists(&folder(&place.topic, place.partition.partition)) {
+                self.recover_partition(place);
+            } else {
+                self.create_partition(place);
+            }
+        }
+    }
+
+    /// The metadata has changed.
+    pub(crate) fn apply_image(&mut self, image: Arc<Image>, delta: &Delta) {
+        self.image = image;
+        if delta.configs.iter().any(|resource| resource.kind == ResourceKind::Broker) {
+            self.settings.values = self.given.with_dynamic(&self.image);
+            self.configure_groups();
+            let topics: Vec<TopicId> = self.partitions.configs.keys().copied().collect();
+            topics.into_iter().for_each(|topic| self.configure_topic(topic));
+        }
+        let mut deleted = Vec::new();
+        for (id, change) in &delta.topics {
+            match change {
+                TopicChange::Created | TopicChange::Changed(_) => self.topic_changed(*id),
+                TopicChange::Deleted(topic) => {
+                    self.topic_deleted(topic);
+                    deleted.push(DeletedTopic { name: topic.name.clone(), id: topic.id });
+                }
+            }
+        }
+        for resource in delta.configs.iter().filter(|resource| resource.kind == ResourceKind::Topic) {
+            if let Some(topic) = self.image.topic_by_name(&resource.name) {
+                self.configure_topic(topic.id);
+            }
+        }
+        if !deleted.is_empty() {
+            self.forget_offsets(&deleted);
+        }
+    }
+
+    /// The partitions of a topic that this shard leads.
+    fn placed(&self, topic: &Topic) -> Vec<Placed> {
+        let mut placed = Vec::new();
+        for (index, partition) in (0..).map(PartitionIndex).zip(&topic.partitions) {
+            let tp = TopicPartition { topic: topic.id, partition: index };
+            if tp.shard(self.node.shards) == self.me && partition.leader == Some(self.node.id) {
+                placed.push(Placed { partition: tp, topic: topic.name.clone(), epoch: partition.leader_epoch });
+            }
+        }
+        placed
+    }
+
+    fn topic_changed(&mut self, id: TopicId) {
+        let Some(topic) = self.image.topic(id).cloned() else {
+            return;
+        };
+        for place in self.placed(&topic) {
+            match self.partitions.hosted.get_mut(&place.partition).map(|hosted| &mut hosted.state) {
+                Some(State::Leading(replica)) => replica.set_leader_epoch(place.epoch),
+                Some(State::Opening { epoch, .. }) => *epoch = place.epoch,
+                None => self.create_partition(place),
+            }
+        }
+    }
+
+    /// A partition that is new here. Nothing is written before its first append; a folder of its name is what an
+    /// earlier topic left behind.
+    fn create_partition(&mut self, place: Placed) {
+        let path = folder(&place.topic, place.partition.partition);
+        if self.disk.exists(&path) {
+            self.put_aside(&path);
+        }
+        let config = self.topic_config(place.partition.topic, &place.topic);
+        let identity = Identity { folder: path.into(), topic: place.partition.topic };
+        let log = Log::create(self.disk.clone(), identity, config, self.now);
+        self.host(place, log);
+    }
+
+    fn recover_partition(&mut self, place: Placed) {
+        let index = place.partition.partition;
+        let config = self.topic_config(place.partition.topic, &place.topic);
+        let identity = Identity { folder: folder(&place.topic, index).into(), topic: place.partition.topic };
+        let key = (place.topic.clone(), index);
+        let known = |offsets: &Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
+        let recovery = Recovery {
+            disk: self.disk.clone(),
+            identity,
+            config,
+            now: self.now,
+            trust: self.last_run.trust,
+            recovery_point: known(&self.last_run.recovery_points),
+            start_offset: known(&self.last_run.start_offsets),
+            cleaned_to: known(&self.last_run.cleaned),
+        };
+        let state = State::Opening { epoch: place.epoch, parked: Vec::new() };
+        self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, state });
+        self.opening += 1;
+        self.start_job(JobFor::Partition(place.partition), Job::Recover(Box::new(recovery)));
+    }
+
+    pub(crate) fn partition_opened(
+        &mut self,
+        partition: TopicPartition,
+        opened: Result<Box<(Log<D>, Report)>, log::Error>,
+    ) {
+        self.note_opened();
+        let Some(hosted) = self.partitions.hosted.get_mut(&partition) else {
+            return;
+        };
+        let State::Opening { epoch, parked } = &mut hosted.state else {
+            return;
+        };
+        let (epoch, parked) = (*epoch, std::mem::take(parked));
+        let name = format!("{}-{}", hosted.topic, partition.partition);
+        let replica = match opened {
+            Ok(opened) => {
+                let (mut log, report) = *opened;
+                if let Some(config) = self.partitions.configs.get(&partition.topic) {
+                    log.set_config(config.clone());
+                }
+                for note in report.notes {
+                    self.out.log(Level::Warn, format!("{name}: {note}"));
+                }
+                Replica::lead(log, epoch)
+            }
+            Err(error) => {
+                self.out.log(Level::Error, format!("{name} is offline: {error}"));
+                self.offline.insert(partition);
+                Replica::offline(error.to_string(), epoch)
+            }
+        };
+        hosted.state = State::Leading(Box::new(replica));
+        self.opened(partition);
+        for (op, to) in parked {
+            if let Some(outcome) = self.perform_partition(partition, op, to) {
+                self.done.push((to, outcome));
+            }
+        }
+    }
+
+    fn host(&mut self, place: Placed, log: Log<D>) {
+        let replica = Box::new(Replica::lead(log, place.epoch));
+        let hosted = Hosted { topic: place.topic, state: State::Leading(replica) };
+        self.partitions.hosted.insert(place.partition, hosted);
+        self.opened(place.partition);
+    }
+
+    fn opened(&mut self, partition: TopicPartition) {
+        let offsets = self.image.topic_by_name(CONSUMER_OFFSETS).map(|topic| topic.id);
+        if offsets == Some(partition.topic) {
+            self.host_groups(partition);
+        }
+    }
+
+    fn note_opened(&mut self) {
+        self.opening = self.opening.saturating_sub(1);
+        if self.opening == 0 {
+            let count = self.partitions.hosted.len();
+            self.log(Level::Info, format!("shard {}: {count} partitions are open", self.me));
+        } else if self.opening.is_multiple_of(100) {
+            self.log(Level::Info, format!("shard {}: {} partitions are still to be opened", self.me, self.opening));
+        }
+    }
+
+    fn topic_deleted(&mut self, topic: &Topic) {
+        self.partitions.configs.remove(&topic.id);
+        for index in (0..topic.partition_count()).map(PartitionIndex) {
+            let partition = TopicPartition { topic: topic.id, partition: index };
+            let Some(hosted) = self.partitions.hosted.remove(&partition) else {
+                continue;
+            };
+            match hosted.state {
+                State::Leading(mut replica) => {
+                    replica.resign(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                    replica.take_fired(&mut self.partitions.fired);
+                }
+                State::Opening { parked, .. } => {
+                    for (_, to) in parked {
+                        self.done.push((to, crate::work::Outcome::refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "")));
+                    }
+                }
+            }
+            if topic.name == *CONSUMER_OFFSETS {
+                self.drop_groups(index);
+            }
+            self.remove_folder(&folder(&topic.name, index), partition);
+        }
+    }
+
+    /// A deleted partition's folder is renamed at once, as Kafka does, so that its name is free, and removed elsewhere.
+    fn remove_folder(&mut self, path: &str, partition: TopicPartition) {
+        if !self.disk.exists(path) {
+            return;
+        }
+        let unique = self.rng.next_u64();
+        let doomed = format!("{}-{}.{unique:016x}-delete", partition.topic, partition.partition);
+        match self.disk.rename(path, &doomed) {
+            Ok(()) => self.start_job(JobFor::Nobody, Job::RemoveFolder { disk: self.disk.clone(), path: doomed }),
+            Err(error) => self.log(Level::Error, format!("a deleted partition cannot be removed: {error}")),
+        }
+    }
+
+    /// A folder that no topic of the cluster owns is kept under another name: it may hold what somebody misses.
+    fn put_aside(&mut self, path: &str) {
+        let aside = format!("{path}.{:016x}-stray", self.rng.next_u64());
+        let full = self.disk.describe(&aside);
+        match self.disk.rename(path, &aside) {
+            Ok(()) => self.log(Level::Warn, format!("a folder that belongs to no topic is kept as {full}")),
+            Err(error) => self.log(Level::Error, format!("a folder that belongs to no topic is in the way: {error}")),
+        }
+    }
+
+    fn configure_topic(&mut self, id: TopicId) {
+        let Some(topic) = self.image.topic(id).cloned() else {
+            return;
+        };
+        self.partitions.configs.remove(&id);
+        for index in (0..topic.partition_count()).map(PartitionIndex) {
+            let partition = TopicPartition { topic: id, partition: index };
+            if partition.shard(self.node.shards) != self.me {
+                continue;
+            }
+            let config = self.topic_config(id, &topic.name);
+            if let Some(replica) = self.partitions.leader(partition) {
+                replica.set_config(config);
+                self.touch(partition);
+            }
+        }
+    }
+
+    /// The configuration of a topic's logs, shared by its partitions.
+    fn topic_config(&mut self, id: TopicId, name: &Text) -> Arc<log::Config> {
+        if let Some(config) = self.partitions.configs.get(&id) {
+            return config.clone();
+        }
+        let none = Overrides::new();
+        let set = self.image.overrides(&Resource::topic(name.clone())).unwrap_or(&none);
+        let config = Arc::new(log_config(&TopicConfig::effective(&self.settings.values, set), &self.settings));
+        self.partitions.configs.insert(id, config.clone());
+        config
+    }
+}
+
+/// A partition's folder, as Kafka names it.
+pub(crate) fn folder(topic: &str, index: PartitionIndex) -> String {
+    format!("{topic}-{index}")
+}
+
+/// The domain values of the log for a topic's configuration.
+fn log_config(topic: &TopicConfig, live: &crate::node::Live) -> log::Config {
+    let ms = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+    let never = |value: i64| if value == i64::MAX { u64::MAX } else { ms(value) };
+    let bound = |value: i64| u64::try_from(value).ok();
+    let bytes = |value: i32| u32::try_from(value).unwrap_or(0);
+    log::Config {
+        segment_bytes: bytes(topic.segment_bytes),
+        segment_ms: never(topic.segment_ms),
+        segment_jitter_ms: ms(topic.segment_jitter_ms),
+        segment_index_bytes: bytes(topic.segment_index_bytes),
+        index_interval_bytes: bytes(topic.index_interval_bytes),
+        retention_ms: bound(topic.retention_ms),
+        retention_bytes: bound(topic.retention_bytes),
+        file_delete_delay_ms: ms(topic.file_delete_delay_ms),
+        flush_messages: never(topic.flush_messages),
+        flush_ms: never(topic.flush_ms),
+        preallocate: topic.preallocate,
+        cleanup: Cleanup { delete: topic.cleanup_policy.delete, compact: topic.cleanup_policy.compact },
+        min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: ms(topic.min_compaction_lag_ms),
+        max_compaction_lag_ms: never(topic.max_compaction_lag_ms),
+        delete_retention_ms: ms(topic.delete_retention_ms),
+        max_message_bytes: bytes(topic.max_message_bytes),
+        compression: codec(topic.compression),
+        timestamp_type: if topic.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
+        timestamp_before_max_ms: never(topic.message_timestamp_before_max_ms),
+        timestamp_after_max_ms: never(topic.message_timestamp_after_max_ms),
+        producer_id_expiration_ms: live.unsigned("producer.id.expiration.ms"),
+        cleaner_dedupe_buffer_bytes: live.unsigned("log.cleaner.dedupe.buffer.size"),
+    }
+}
+
+fn codec(compression: Compression) -> Option<(Codec, i32)> {
+    match compression {
+        Compression::Producer => None,
+        Compression::Uncompressed => Some((Codec::None, 0)),
+        Compression::Gzip { level } => Some((Codec::Gzip, level)),
+        Compression::Snappy => Some((Codec::Snappy, 0)),
+        Compression::Lz4 { level } => Some((Codec::Lz4, level)),
+        Compression::Zstd { level } => Some((Codec::Zstd, level)),
+    }
+}

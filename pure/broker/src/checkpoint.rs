@@ -1,0 +1,114 @@
+//! What a log directory remembers between runs: recovery points, start offsets and high watermarks in Kafka's checkpoint
+//! files, and the mark of a clean stop. Shard 0 writes them for all shards.
+
+use crate::boot::{CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, RECOVERY_POINTS, START_OFFSETS};
+use crate::call::{SlotId, Step};
+use crate::seam::{ConnId, Level, Message, Output};
+use crate::shard::{Deadline, Shard};
+use crate::work::{Outcome, Work};
+use log::Disk;
+use log::checkpoint::{Offsets, encode_offsets};
+use types::{Offset, PartitionIndex, ShardId, Text};
+
+/// How soon a moved start offset is written down.
+const SOON_MS: u64 = 10;
+/// Calls of the broker itself are nobody's request.
+const NOBODY: SlotId = SlotId { connection: ConnId(u64::MAX), number: 0 };
+
+/// What checkpoint files say of one partition.
+#[derive(Clone, Debug)]
+pub struct CheckpointRow {
+    pub topic: Text,
+    pub partition: PartitionIndex,
+    pub recovery_point: Offset,
+    pub log_start_offset: Offset,
+    pub high_watermark: Offset,
+    pub cleaned_to: Offset,
+}
+
+/// How far a clean stop has come, on shard 0.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    rows: Vec<CheckpointRow>,
+    shards: u16,
+}
+
+impl<D: Disk> Shard<D> {
+    /// Gathers the offsets of all shards and writes them down.
+    pub(crate) fn checkpoint(&mut self) {
+        let at = self.now.at.plus_ms(self.settings.checkpoint_ms());
+        self.deadlines.insert((at, Deadline::Checkpoint));
+        self.checkpoint_once();
+    }
+
+    pub(crate) fn checkpoint_once(&mut self) {
+        let works = (0..self.node.shards).map(|number| Work::Checkpoint { shard: ShardId(number) }).collect();
+        let step = Step::all(works, |shard: &mut Shard<D>, outcomes| {
+            let rows = outcomes.into_iter().filter_map(|outcome| match outcome {
+                Outcome::Checkpoint(rows) => Some(rows),
+                _ => None,
+            });
+            shard.write_checkpoints(rows.flatten().collect());
+            Step::Silent
+        });
+        self.run(NOBODY, step);
+    }
+
+    /// A start offset has moved: it is written down soon, so that what was deleted stays so after a crash.
+    pub(crate) fn checkpoint_soon(&mut self) {
+        if self.me == ShardId(0) {
+            self.deadlines.insert((self.now.at.plus_ms(SOON_MS), Deadline::CheckpointOnce));
+        } else {
+            self.out.push(Output::ToShard { to: ShardId(0), message: Message::CheckpointSoon });
+        }
+    }
+
+    fn write_checkpoints(&mut self, rows: Vec<CheckpointRow>) {
+        let offsets = |of: fn(&CheckpointRow) -> Offset| -> Offsets {
+            rows.iter().map(|row| ((row.topic.clone(), row.partition), of(row))).collect()
+        };
+        let above_zero = |offsets: Offsets| offsets.into_iter().filter(|(_, offset)| *offset > Offset::ZERO).collect();
+        let files = [
+            (RECOVERY_POINTS, offsets(|row| row.recovery_point)),
+            (START_OFFSETS, above_zero(offsets(|row| row.log_start_offset))),
+            (CLEANED, above_zero(offsets(|row| row.cleaned_to))),
+            (HIGH_WATERMARKS, offsets(|row| row.high_watermark)),
+        ];
+        for (name, offsets) in files {
+            if let Err(error) = self.disk.write_small(name, &encode_offsets(&offsets), false) {
+                self.log(Level::Warn, format!("a checkpoint could not be written: {error}"));
+            }
+        }
+    }
+
+    /// Writes down what a quick start needs, then says that this shard has stopped.
+    pub(crate) fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        self.close_partitions();
+        self.close_metadata();
+        let rows = self.checkpoint_rows();
+        if self.me == ShardId(0) {
+            self.shard_closed(rows);
+        } else {
+            self.out.push(Output::ToShard { to: ShardId(0), message: Message::Closed { rows } });
+            self.out.push(Output::Stopped);
+        }
+    }
+
+    /// A shard has stopped; with the last one the mark of a clean stop is set.
+    pub(crate) fn shard_closed(&mut self, rows: Vec<CheckpointRow>) {
+        self.closing.rows.extend(rows);
+        self.closing.shards += 1;
+        if self.closing.shards < self.node.shards {
+            return;
+        }
+        let rows = std::mem::take(&mut self.closing.rows);
+        self.write_checkpoints(rows);
+        if let Err(error) = self.disk.write_small(CLEAN_SHUTDOWN, b"{\"version\":0}", false) {
+            self.log(Level::Warn, format!("the mark of a clean stop could not be written: {error}"));
+        }
+        self.out.push(Output::Stopped);
+    }
+}

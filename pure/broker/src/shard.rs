@@ -1,0 +1,282 @@
+//! One shard: the connections and partitions of one thread, and the one door through which everything comes in.
+//!
+//! `handle` takes an input and leaves outputs; nothing else has effects. A shard never waits: what takes long is a job,
+//! what another shard owns is a message, what is not there yet is a waiter or a deadline.
+
+use crate::boot::LastRun;
+use crate::call::Pending;
+use crate::call::ReplyTo;
+use crate::checkpoint::Closing;
+use crate::controller::Controlling;
+use crate::fetch_session::Sessions;
+use crate::groups::Groups;
+use crate::job::JobFor;
+use crate::node::Live;
+use crate::node::Node;
+use crate::observe::{Figures, Observation};
+use crate::partitions::Partitions;
+use crate::seam::{ConnId, Input, Level, Message, Outbox, Output, Ticket};
+use crate::session::Session;
+use crate::wait::Waits;
+use crate::work::{CallId, Outcome, Work};
+use log::Disk;
+use metadata::Image;
+use metadata::config::Settings;
+use metadata::names::CONSUMER_OFFSETS;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use types::{HashMap, Instant, Now, Rng, ShardId, TopicPartition};
+
+pub struct Shard<D: Disk> {
+    pub(crate) me: ShardId,
+    pub(crate) now: Now,
+    pub(crate) node: Arc<Node>,
+    /// As the operator gave them.
+    pub(crate) given: Settings,
+    /// As they stand under the image.
+    pub(crate) settings: Live,
+    pub(crate) last_run: Arc<LastRun>,
+    pub(crate) image: Arc<Image>,
+    pub(crate) disk: D,
+    pub(crate) rng: Rng,
+    pub(crate) out: Outbox<D>,
+    pub(crate) sessions: HashMap<ConnId, Session<D::File>>,
+    /// Connections whose next request may start.
+    pub(crate) ready: Vec<ConnId>,
+    pub(crate) pending: HashMap<CallId, Pending<D>>,
+    pub(crate) waits: Waits<D>,
+    /// Outcomes that came later than they were asked for, to be delivered before this input is done.
+    pub(crate) done: Vec<(ReplyTo, Outcome<D>)>,
+    pub(crate) deadlines: BTreeSet<(Instant, Deadline)>,
+    pub(crate) partitions: Partitions<D>,
+    pub(crate) groups: Groups,
+    pub(crate) fetch_sessions: Sessions,
+    /// Only shard 0 controls.
+    pub(crate) controlling: Option<Box<Controlling<D>>>,
+    pub(crate) jobs: BTreeMap<Ticket, JobFor>,
+    pub(crate) figures: Figures,
+    /// Logs that are being opened.
+    pub(crate) opening: usize,
+    /// Partitions whose going offline has been told.
+    pub(crate) offline: BTreeSet<TopicPartition>,
+    /// Producer ids that this shard may still give out.
+    pub(crate) producer_ids: std::ops::Range<i64>,
+    pub(crate) closing: Closing,
+    pub(crate) stopping: bool,
+    pub(crate) next_id: u64,
+}
+
+/// What a moment is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    /// A call that waits for its first outcome.
+    Call(CallId),
+    /// A waiter that gives up.
+    Waiter(u64),
+    /// Written-behind things of partitions that were appended to: index entries, flush.ms.
+    Flush,
+    /// What time alone brings about: retention, compaction, rolling by age, producer expiry.
+    Maintenance,
+    /// Checkpoint files of the log directory.
+    Checkpoint,
+    /// The same, once more than usual.
+    CheckpointOnce,
+    /// Groups' time-outs.
+    Groups,
+}
+
+/// What a shard is made of.
+pub(crate) struct Parts<D: Disk> {
+    pub me: ShardId,
+    pub now: Now,
+    pub node: Arc<Node>,
+    pub image: Arc<Image>,
+    pub given: Settings,
+    pub last_run: Arc<LastRun>,
+    pub disk: D,
+    pub seed: u64,
+    pub controlling: Option<Box<Controlling<D>>>,
+}
+
+impl<D: Disk> Shard<D> {
+    pub(crate) fn new(parts: Parts<D>) -> Shard<D> {
+        let settings = Live { values: parts.given.with_dynamic(&parts.image) };
+        let slots = settings.fetch_session_slots() / usize::from(parts.node.shards.max(1));
+        Shard {
+            me: parts.me,
+            now: parts.now,
+            image: parts.image,
+            given: parts.given,
+            settings,
+            last_run: parts.last_run,
+            done: Vec::new(),
+            opening: 0,
+            offline: BTreeSet::new(),
+            producer_ids: 0..0,
+            closing: Closing::default(),
+            disk: parts.disk,
+            rng: Rng::new(parts.seed ^ u64::from(parts.me.0) << 48),
+            out: Outbox::default(),
+            sessions: HashMap::default(),
+            ready: Vec::new(),
+            pending: HashMap::default(),
+            waits: Waits::default(),
+            deadlines: BTreeSet::new(),
+            partitions: Partitions::default(),
+            groups: Groups::default(),
+            fetch_sessions: Sessions::new(parts.me, slots),
+            controlling: parts.controlling,
+            jobs: BTreeMap::new(),
+            figures: Figures::default(),
+            stopping: false,
+            next_id: 0,
+            node: parts.node,
+        }
+    }
+
+    /// Takes one input and leaves in `out` what is to be done, in order.
+    pub fn handle(&mut self, now: Now, input: Input<D>, out: &mut Outbox<D>) {
+        self.now = now;
+        std::mem::swap(&mut self.out, out);
+        match input {
+            Input::Started => self.started(),
+            Input::Opened { connection, peer, local } => {
+                self.sessions.insert(connection, Session::new(peer, local));
+            }
+            Input::Received { .. } if self.stopping => {}
+            Input::Received { connection, frame } => self.received(connection, frame),
+            Input::Closed { connection } => self.closed(connection),
+            Input::Wake => {}
+            Input::JobDone { ticket, done } => self.job_done(ticket, done),
+            Input::FromShard { from, message } => self.take_message(from, message),
+            Input::Observe { ticket } => {
+                let observation = Box::new(self.observe());
+                self.out.push(Output::Observed { ticket, observation });
+            }
+            Input::Stop => self.stop(),
+        }
+        self.settle();
+        std::mem::swap(&mut self.out, out);
+    }
+
+    /// When `Input::Wake` is due at the latest.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Follows up until nothing more can go on now.
+    fn settle(&mut self) {
+        self.expire();
+        loop {
+            self.start_ready();
+            let fired = self.fire_waiters();
+            if !fired && self.done.is_empty() && self.ready.is_empty() {
+                break;
+            }
+            for (to, outcome) in std::mem::take(&mut self.done) {
+                self.deliver(to, outcome);
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((at, deadline)) = self.deadlines.first().copied() {
+            if at > self.now.at {
+                break;
+            }
+            self.deadlines.remove(&(at, deadline));
+            match deadline {
+                Deadline::Call(call) => self.finish(call),
+                Deadline::Waiter(waiter) => self.give_up(waiter),
+                Deadline::Flush => self.flush_partitions(),
+                Deadline::Maintenance => self.tick_partitions(),
+                Deadline::Checkpoint => self.checkpoint(),
+                Deadline::CheckpointOnce => self.checkpoint_once(),
+                Deadline::Groups => self.tick_groups(),
+            }
+        }
+    }
+
+    fn started(&mut self) {
+        self.open_partitions();
+        self.deadlines.insert((self.now.at.plus_ms(self.settings.maintenance_ms()), Deadline::Maintenance));
+        if self.me == ShardId(0) {
+            self.deadlines.insert((self.now.at.plus_ms(self.settings.checkpoint_ms()), Deadline::Checkpoint));
+        }
+    }
+
+    fn take_message(&mut self, from: ShardId, message: Message<D>) {
+        match message {
+            Message::Call { call, works } => self.serve(from, call, works),
+            Message::Return { call, outcomes } => self.returned(call, outcomes),
+            Message::Cancel { call } => self.forget_waits_of(from, call),
+            Message::Image { image, delta } => self.apply_image(image, &delta),
+            Message::CheckpointSoon => self.checkpoint_soon(),
+            Message::Closed { rows } => self.shard_closed(rows),
+        }
+    }
+
+    /// The shard that a work belongs to.
+    pub(crate) fn owner(&self, work: &Work) -> ShardId {
+        match work {
+            Work::Partition { partition, .. } => partition.shard(self.node.shards),
+            Work::Group { partition, .. } => match self.image.topic_by_name(CONSUMER_OFFSETS) {
+                Some(topic) => TopicPartition { topic: topic.id, partition: *partition }.shard(self.node.shards),
+                None => self.me,
+            },
+            Work::Controller(_) => ShardId(0),
+            Work::Sizes { shard } | Work::Checkpoint { shard } => *shard,
+            Work::Refused { .. } => self.me,
+        }
+    }
+
+    /// Does a work of this shard; `None` where its outcome comes later.
+    pub(crate) fn perform(&mut self, work: Work, to: ReplyTo) -> Option<Outcome<D>> {
+        match work {
+            Work::Partition { partition, op } => self.perform_partition(partition, op, to),
+            Work::Group { partition, command } => self.perform_group(partition, *command, to),
+            Work::Controller(work) => self.perform_controller(*work, to),
+            Work::Sizes { .. } => Some(Outcome::Sizes(self.partition_sizes())),
+            Work::Checkpoint { .. } => Some(Outcome::Checkpoint(self.checkpoint_rows())),
+            Work::Refused { code, message } => Some(Outcome::Refused { code, message }),
+        }
+    }
+
+    /// The outcome of a work that ended while it was being started.
+    pub(crate) fn take_done(&mut self, to: ReplyTo) -> Option<Outcome<D>> {
+        let at = self.done.iter().position(|(other, _)| *other == to)?;
+        Some(self.done.swap_remove(at).1)
+    }
+
+    pub(crate) fn forget_waits(&mut self, call: CallId) {
+        self.forget_waits_of(self.me, call);
+    }
+
+    pub(crate) fn next_call(&mut self) -> CallId {
+        CallId(self.next_id())
+    }
+
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    pub(crate) fn log(&mut self, level: Level, text: String) {
+        self.out.log(level, text);
+    }
+
+    fn observe(&self) -> Observation {
+        Observation {
+            keys: self.figures.keys.clone(),
+            errors: self.figures.errors.clone(),
+            connections: self.sessions.len(),
+            waiting_requests: self.pending.len(),
+            bytes_appended: self.figures.bytes_appended,
+            bytes_fetched: self.figures.bytes_fetched,
+            telemetry_bytes: self.figures.telemetry_bytes,
+            partitions: self.partition_figures(),
+            groups: self.group_figures(),
+        }
+    }
+}

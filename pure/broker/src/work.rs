@@ -1,0 +1,141 @@
+//! What a shard can be asked to do, and what came of it.
+
+use crate::checkpoint::CheckpointRow;
+use coordinator::group;
+use log::{Disk, Producer};
+use metadata::controller;
+use record::Rejected;
+use replica::{Appended, Isolation, ListedOffset, OffsetSpec, Read, Slice};
+use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, ProducerId, ShardId, Text, TopicPartition};
+
+/// A call of one shard, which may have works on several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+#[derive(Debug)]
+pub enum Work {
+    Partition {
+        partition: TopicPartition,
+        op: PartitionOp,
+    },
+    /// For the coordinator that lives on this partition of `__consumer_offsets`.
+    Group {
+        partition: PartitionIndex,
+        command: Box<group::Command>,
+    },
+    Controller(Box<ControllerWork>),
+    /// What checkpoints are to say of a shard's partitions.
+    Checkpoint {
+        shard: ShardId,
+    },
+    /// The sizes of all partitions of a shard.
+    Sizes {
+        shard: ShardId,
+    },
+    /// Nothing to do: the answer is known. Keeps the outcomes of a request in the order of its parts.
+    Refused {
+        code: ErrorCode,
+        message: String,
+    },
+}
+
+/// For the controller.
+#[derive(Debug)]
+pub enum ControllerWork {
+    Decide(controller::Command),
+    /// Create these topics because somebody asked for them.
+    AutoCreate(Vec<Text>),
+}
+
+#[derive(Debug)]
+pub enum PartitionOp {
+    Produce {
+        records: bytes::Bytes,
+        /// With acks=all: wait until the records are committed, at most until then.
+        committed_by: Option<Instant>,
+    },
+    Fetch(Read),
+    /// Wait until a reader could see more than up to `seen`.
+    Watch {
+        seen: Offset,
+        isolation: Isolation,
+    },
+    ListOffset {
+        spec: OffsetSpec,
+        isolation: Isolation,
+        current_leader_epoch: LeaderEpoch,
+    },
+    EpochEnd {
+        epoch: LeaderEpoch,
+        current_leader_epoch: LeaderEpoch,
+    },
+    DeleteRecords {
+        before: Offset,
+    },
+    Producers,
+}
+
+pub enum Outcome<D: Disk> {
+    /// Not there yet, or never waited for.
+    Pending,
+    Refused {
+        code: ErrorCode,
+        message: String,
+    },
+    Produced(Appended),
+    Rejected(Rejected),
+    Fetched(Slice<D::File>),
+    Changed,
+    Listed(ListedOffset),
+    EpochEnd {
+        epoch: LeaderEpoch,
+        end_offset: Offset,
+    },
+    Deleted {
+        log_start_offset: Offset,
+    },
+    Producers(Vec<(ProducerId, Producer)>),
+    Group(group::Reply),
+    Controller(controller::Reply),
+    Sizes(Vec<(Text, PartitionIndex, u64)>),
+    Checkpoint(Vec<CheckpointRow>),
+}
+
+impl Work {
+    pub(crate) fn refused(code: ErrorCode, message: String) -> Work {
+        Work::Refused { code, message }
+    }
+
+    pub(crate) fn controller(command: controller::Command) -> Work {
+        Work::Controller(Box::new(ControllerWork::Decide(command)))
+    }
+}
+
+impl<D: Disk> Outcome<D> {
+    pub(crate) fn refused(code: ErrorCode, message: impl Into<String>) -> Outcome<D> {
+        Outcome::Refused { code, message: message.into() }
+    }
+
+    /// The error of an outcome that is not what its work promises when all is well.
+    pub(crate) fn into_failure(self) -> (ErrorCode, String) {
+        match self {
+            Outcome::Refused { code, message } => (code, message),
+            Outcome::Rejected(rejected) => (rejected.code, rejected.message),
+            Outcome::Pending => (ErrorCode::REQUEST_TIMED_OUT, String::new()),
+            Outcome::Produced(_)
+            | Outcome::Fetched(_)
+            | Outcome::Changed
+            | Outcome::Listed(_)
+            | Outcome::EpochEnd { .. }
+            | Outcome::Deleted { .. }
+            | Outcome::Producers(_)
+            | Outcome::Group(_)
+            | Outcome::Controller(_)
+            | Outcome::Sizes(_)
+            | Outcome::Checkpoint(_) => {
+                debug_assert!(false, "an outcome of another kind of work");
+                (ErrorCode::UNKNOWN_SERVER_ERROR, String::new())
+            }
+        }
+    }
+}
