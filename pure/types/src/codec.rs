@@ -241,7 +241,11 @@ impl Reader {
 
     fn items<T>(&mut self, count: usize, mut item: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
         let mut items = Vec::with_capacity(self.reserve(count, size_of::<T>()));
-        for _ in 0..count {
+        for read in 0..count {
+            if read == items.capacity() {
+                // Doubles, but never beyond the count.
+                items.reserve_exact(read.min(count - read));
+            }
             items.push(item(self)?);
         }
         Ok(items)
