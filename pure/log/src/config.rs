@@ -57,6 +57,8 @@ pub struct Config {
     pub timestamp_after_max_ms: u64,
     /// `producer.id.expiration.ms`, of the broker.
     pub producer_id_expiration_ms: u64,
+    /// `log.cleaner.enable`, of the broker.
+    pub cleaner_enable: bool,
     /// `log.cleaner.dedupe.buffer.size`, of the broker: memory that one compaction may use for its map of keys.
     pub cleaner_dedupe_buffer_bytes: u64,
 }
@@ -87,6 +89,7 @@ impl Default for Config {
             timestamp_before_max_ms: u64::MAX,
             timestamp_after_max_ms: 3_600_000,
             producer_id_expiration_ms: 86_400_000,
+            cleaner_enable: true,
             cleaner_dedupe_buffer_bytes: 134_217_728,
         }
     }

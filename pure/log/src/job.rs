@@ -1,6 +1,7 @@
 //! Long work that leaves the shard's thread: a `Job` is run elsewhere and its outcome handed back to the log it came from.
 //! A job never touches the live log; it works on files that the log has let go of or only appends to.
 
+use crate::clean::{CleanJob, Cleaned};
 use crate::verify::VerifyJob;
 use crate::{Disk, DiskError, Error, SyncJob, Synced};
 
@@ -12,6 +13,8 @@ pub enum Job<D: Disk> {
     Remove(RemoveJob<D>),
     /// Reads what the last run left unsynced.
     Verify(VerifyJob<D>),
+    /// Keeps the latest record of each key.
+    Clean(CleanJob<D>),
 }
 
 /// The outcome of a job.
@@ -20,6 +23,7 @@ pub enum JobDone {
     Synced(Synced),
     Removed(Result<(), DiskError>),
     Verified(Result<(), Error>),
+    Cleaned(Result<Cleaned, Error>),
 }
 
 impl<D: Disk> Job<D> {
@@ -30,6 +34,7 @@ impl<D: Disk> Job<D> {
             Job::Sync(_) => "sync",
             Job::Remove(_) => "remove",
             Job::Verify(_) => "verify",
+            Job::Clean(_) => "compact",
         }
     }
 
@@ -39,19 +44,33 @@ impl<D: Disk> Job<D> {
             Job::Sync(job) => JobDone::Synced(job.run()),
             Job::Remove(job) => JobDone::Removed(job.run()),
             Job::Verify(job) => JobDone::Verified(job.run()),
+            Job::Clean(job) => JobDone::Cleaned(job.run()),
         }
     }
 }
 
-/// Removes files.
+/// Removes files, or a whole folder.
 #[derive(Debug)]
 pub struct RemoveJob<D> {
-    pub(crate) disk: D,
-    pub(crate) paths: Vec<String>,
+    disk: D,
+    folder: String,
+    /// None is the folder itself.
+    paths: Option<Vec<String>>,
 }
 
 impl<D: Disk> RemoveJob<D> {
+    pub(crate) fn files(disk: D, folder: &str, paths: Vec<String>) -> RemoveJob<D> {
+        RemoveJob { disk, folder: folder.to_owned(), paths: Some(paths) }
+    }
+
+    pub(crate) fn folder(disk: D, folder: String) -> RemoveJob<D> {
+        RemoveJob { disk, folder, paths: None }
+    }
+
     fn run(self) -> Result<(), DiskError> {
-        self.paths.iter().try_for_each(|path| self.disk.remove(path))
+        let Some(paths) = &self.paths else { return self.disk.remove_folder(&self.folder) };
+        // What took the place of the files must be durable before they go.
+        self.disk.sync_folder(&self.folder)?;
+        paths.iter().try_for_each(|path| self.disk.remove(path))
     }
 }

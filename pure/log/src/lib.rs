@@ -2,7 +2,10 @@
 //! `Disk`. Knows nothing of replicas, requests or connections.
 
 mod append;
+mod batches;
 pub mod checkpoint;
+mod clean;
+mod cleaning;
 mod config;
 mod disk;
 mod epochs;
@@ -28,12 +31,14 @@ mod truncate;
 mod verify;
 
 pub use append::{Appended, Origin};
+pub use clean::{CleanJob, Cleaned};
 pub use config::{Cleanup, Config};
 pub use disk::{Disk, DiskError, DiskFile, DiskResult, ErrorKind, Open, Space};
 pub use error::Error;
 pub use job::{Job, JobDone, RemoveJob};
 pub use log::{Identity, Log};
 pub use memory::{Counts, Fault, MemoryDisk, MemoryFile, Operation};
+pub use names::DELETED_FOLDER;
 pub use producers::Producer;
 pub use read::{FileRange, Range};
 pub use recover::{Recovery, Report, Trust};

@@ -5,13 +5,15 @@ use crate::epochs::Epochs;
 use crate::producers::Producers;
 use crate::retention::Doomed;
 use crate::segment::{Place, Segment};
-use crate::{Config, Disk, Error, Open, checkpoint, names, snapshot};
+use crate::{Config, Disk, Error, Job, Open, RemoveJob, checkpoint, names, snapshot};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use types::{Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
 
 /// How many of the newest batches have their position remembered, so that a reader at the tail costs no read.
 const TAIL_BATCHES: usize = 256;
+/// Longest name of a folder that file systems take.
+const FOLDER_NAME_BYTES_MAX: usize = 255;
 /// How many sealed segments have their file open.
 const OPEN_SEALED_MAX: usize = 4;
 
@@ -71,6 +73,10 @@ pub struct Log<D: Disk> {
     pub(crate) used_at: Instant,
     /// When silent producers were last looked for.
     pub(crate) expired_at: Instant,
+    /// A compaction is under way.
+    pub(crate) cleaning: bool,
+    /// No compaction begins before.
+    pub(crate) clean_after: Instant,
 }
 
 impl<D: Disk> Log<D> {
@@ -102,6 +108,8 @@ impl<D: Disk> Log<D> {
             ticked_end: Offset::ZERO,
             used_at: now.at,
             expired_at: now.at,
+            cleaning: false,
+            clean_after: now.at,
         }
     }
 
@@ -267,33 +275,50 @@ impl<D: Disk> Log<D> {
         active.write_indexes(place)?;
         active.offsets.release();
         active.times.release();
+        self.take_snapshot()?;
+        self.begin_segment(now);
+        Ok(())
+    }
+
+    pub(crate) fn begin_segment(&mut self, now: Timestamp) {
+        let active = self.active();
         active.sealed_synced = false;
         let base = active.base;
         if active.file.is_some() {
             self.open_sealed.push_back(base);
         }
         self.sealed_unsynced = true;
-        self.take_snapshot()?;
         self.segments.push(Segment::new(self.end, now));
         self.tail.clear();
-        Ok(())
     }
 
     /// Writes what is known of the producers, so that a start reads only what comes after. The one before goes, unless it
     /// belongs to the beginning of a segment.
     pub(crate) fn take_snapshot(&mut self) -> Result<(), Error> {
         let folder = &self.identity.folder;
+        let path = names::path(folder, self.end, names::SNAPSHOT);
+        self.disk.write_small(&path, &snapshot::encode(&self.producers), false)?;
         let before = std::mem::replace(&mut self.snapshot_at, self.end);
         self.unsnapshotted_bytes = 0;
-        self.disk.write_small(
-            &names::path(folder, self.end, names::SNAPSHOT),
-            &snapshot::encode(&self.producers),
-            false,
-        )?;
         if before < self.end && !self.segments.iter().any(|segment| segment.base == before) {
             self.disk.remove(&names::path(folder, before, names::SNAPSHOT))?;
         }
         Ok(())
+    }
+
+    /// Takes the log away: its folder gets a name that nothing opens, and the job removes it. Readers that found records
+    /// before still have them until then. `unique` keeps two deletions of one name apart.
+    pub fn delete(self, unique: Uuid) -> Result<Option<Job<D>>, Error> {
+        let folder = &self.identity.folder;
+        if !self.disk.exists(folder) {
+            return Ok(None);
+        }
+        let hex: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let room = FOLDER_NAME_BYTES_MAX - hex.len() - names::DELETED_FOLDER.len() - 1;
+        let name = &folder[..folder.floor_char_boundary(folder.len().min(room))];
+        let deleted = format!("{name}.{hex}{}", names::DELETED_FOLDER);
+        self.disk.rename(folder, &deleted)?;
+        Ok(Some(Job::Remove(RemoveJob::folder(self.disk.clone(), deleted))))
     }
 
     /// Begins an empty log at `start`, whose folder holds no segment.

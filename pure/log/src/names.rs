@@ -9,6 +9,8 @@ pub(crate) const TXNINDEX: &str = "txnindex";
 pub(crate) const SNAPSHOT: &str = "snapshot";
 /// Waits for `file.delete.delay.ms` to be removed.
 pub(crate) const DELETED: &str = ".deleted";
+/// The folder of a partition that was deleted ends so.
+pub const DELETED_FOLDER: &str = "-delete";
 /// A segment that compaction is still writing.
 pub(crate) const CLEANED: &str = ".cleaned";
 /// A segment that compaction finished and that takes the place of those it covers.

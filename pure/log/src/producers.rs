@@ -141,6 +141,12 @@ impl Producers {
         self.producers.iter().map(|(id, producer)| (*id, producer))
     }
 
+    /// The last batch of each producer, or where its epoch has none only the epoch, which its last marker has.
+    pub(crate) fn last_records(&self) -> BTreeMap<ProducerId, (Option<Offset>, ProducerEpoch)> {
+        let last = |producer: &Producer| producer.batches.last().map(|kept| kept.last_offset);
+        self.producers.iter().map(|(id, producer)| (*id, (last(producer), producer.epoch))).collect()
+    }
+
     /// Takes over a producer that a snapshot knew, or one batch more of it.
     pub(crate) fn load(&mut self, id: ProducerId, producer: Producer) {
         if let Some(start) = producer.transaction_start {

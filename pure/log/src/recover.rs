@@ -363,7 +363,9 @@ impl<D: Disk> Recovery<D> {
 
     /// Rebuilds what is known of the producers: from the newest snapshot that holds, and the batches after it.
     fn load_producers(&self, log: &mut Log<D>, contents: &Contents, report: &mut Report) -> Result<(), Error> {
-        let (producers, from) = log.newest_snapshot()?;
+        // Below the recovery point the transaction indexes were synced; above they are made anew.
+        let below = if self.trust == Trust::PowerLost { self.recovery_point.min(log.end) } else { log.end };
+        let (producers, from) = log.newest_snapshot(below)?;
         log.producers = producers;
         log.snapshot_at = from;
         for offset in contents.snapshots.iter().filter(|offset| **offset != from) {
@@ -432,9 +434,9 @@ fn batch_follows<F: DiskFile>(file: &F, position: u32, length: u32, end: Offset)
 }
 
 impl<D: Disk> Log<D> {
-    /// The newest snapshot of the producers that is whole and not beyond the log's end, with its offset; without one,
-    /// nothing is known where the log's first segment begins.
-    pub(crate) fn newest_snapshot(&self) -> Result<(Producers, Offset), Error> {
+    /// The newest snapshot of the producers that is whole and not beyond `below`, with its offset; without one, nothing is
+    /// known where the log's first segment begins.
+    pub(crate) fn newest_snapshot(&self, below: Offset) -> Result<(Producers, Offset), Error> {
         let first = self.segments[0].base;
         let names = match self.disk.list(&self.identity.folder) {
             Ok(names) => names,
@@ -443,7 +445,7 @@ impl<D: Disk> Log<D> {
         };
         for name in names.iter().rev() {
             let Some((offset, names::SNAPSHOT)) = names::parse(name) else { continue };
-            if offset < first || offset > self.end {
+            if offset < first || offset > below {
                 continue;
             }
             let path = format!("{}/{name}", self.identity.folder);
@@ -462,12 +464,9 @@ impl<D: Disk> Log<D> {
             let base = segment.base;
             let Some(first) = segment.find(place, from)? else { continue };
             let file = segment.open(place, Open::Read)?.clone();
-            let mut aborted: Vec<Aborted> = Vec::new();
-            if segment.has_aborted {
-                aborted = transactions::read(place, base)?;
-                aborted.retain(|entry| entry.last_offset < from);
-            }
-            let had = segment.has_aborted;
+            let before = if segment.has_aborted { transactions::read_whole(place, base) } else { Vec::new() };
+            let mut aborted: Vec<Aborted> = before.clone();
+            aborted.retain(|entry| entry.last_offset < from);
             let mut scan = Scan::new(&file, first.position, segment.bytes);
             report.scanned_bytes += u64::from(segment.bytes - first.position);
             while let Some(found) = scan.next().map_err(|stop| stop.into_error(|| log_path(place, base)))? {
@@ -483,10 +482,12 @@ impl<D: Disk> Log<D> {
                     aborted.extend(completed.aborted(&self.producers));
                 }
             }
-            if had || !aborted.is_empty() {
+            if aborted != before {
                 transactions::write(place, base, &aborted)?;
-                segment.has_aborted = !aborted.is_empty();
+                segment.sealed_synced = false;
+                self.sealed_unsynced = true;
             }
+            segment.has_aborted = !aborted.is_empty();
             if at + 1 < self.segments.len() {
                 self.segments[at].file = None;
             }

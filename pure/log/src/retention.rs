@@ -18,17 +18,19 @@ impl<D: Disk> Log<D> {
             return Ok(());
         }
         if count == self.segments.len() {
-            self.roll(now.wall)?;
+            match self.roll(now.wall) {
+                // On a full disk deleting matters more than the last snapshot of the producers.
+                Err(Error::Full(_)) => self.begin_segment(now.wall),
+                other => other?,
+            }
         }
         let doomed: Vec<Offset> = self.segments.drain(..count).map(|segment| segment.base).collect();
         self.open_sealed.retain(|base| !doomed.contains(base));
         self.start = self.start.max(self.segments[0].base);
         self.synced = self.synced.max(self.start);
         self.cleaned_to = self.cleaned_to.max(self.start);
-        if self.epochs.truncate_start(self.start) {
-            self.write_epochs()?;
-        }
-        self.doom(now, &doomed, &names::SEGMENT_SUFFIXES)
+        self.doom(now, &doomed, &names::SEGMENT_SUFFIXES)?;
+        if self.epochs.truncate_start(self.start) { self.write_epochs() } else { Ok(()) }
     }
 
     /// How many segments from the first one are to be deleted.
@@ -86,7 +88,7 @@ impl<D: Disk> Log<D> {
     pub(crate) fn remove_doomed(&mut self, now: Now, jobs: &mut Vec<Job<D>>) {
         while self.doomed.front().is_some_and(|doomed| doomed.due <= now.at) {
             let doomed = self.doomed.pop_front().expect("there is one at the front");
-            jobs.push(Job::Remove(RemoveJob { disk: self.disk.clone(), paths: doomed.paths }));
+            jobs.push(Job::Remove(RemoveJob::files(self.disk.clone(), &self.identity.folder, doomed.paths)));
         }
     }
 }

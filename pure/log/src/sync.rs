@@ -85,7 +85,11 @@ impl<D: Disk> Log<D> {
                 Some(file) => job.files.push(file.clone()),
                 None => job.paths.push(names::path(folder, segment.base, names::LOG)),
             }
-            // The active segment's indexes are made anew after a power loss; those of a sealed one are trusted.
+            if segment.has_aborted && !sealed {
+                job.paths.push(names::path(folder, segment.base, names::TXNINDEX));
+                names_changed = true;
+            }
+            // The active segment's other indexes are made anew after a power loss; those of a sealed one are trusted.
             if sealed {
                 for suffix in [names::INDEX, names::TIMEINDEX, names::TXNINDEX, names::SNAPSHOT] {
                     job.paths.push(names::path(folder, segment.base, suffix));

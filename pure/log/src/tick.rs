@@ -31,6 +31,7 @@ impl<D: Disk> Log<D> {
         jobs.extend(self.start_verify().map(Job::Verify));
         self.retain(now)?;
         self.remove_doomed(now, jobs);
+        jobs.extend(self.start_cleaning(now).map(Job::Clean));
         Ok(())
     }
 
@@ -40,12 +41,13 @@ impl<D: Disk> Log<D> {
     }
 
     /// Takes back the outcome of a job of this log.
-    pub fn job_done(&mut self, _now: Now, done: JobDone, _jobs: &mut Vec<Job<D>>) -> Result<(), Error> {
+    pub fn job_done(&mut self, now: Now, done: JobDone, jobs: &mut Vec<Job<D>>) -> Result<(), Error> {
         match done {
             JobDone::Synced(synced) => self.sync_done(synced),
             // What could not be removed is removed at the next start.
             JobDone::Removed(_) => Ok(()),
             JobDone::Verified(result) => result,
+            JobDone::Cleaned(result) => self.cleaning_done(now, result, jobs),
         }
     }
 

@@ -44,6 +44,12 @@ impl Aborted {
     }
 }
 
+/// The entries of a segment's `.txnindex` up to the first that is not whole: what recovery can use of it.
+pub(crate) fn read_whole<D: Disk>(place: Place<'_, D>, base: Offset) -> Vec<Aborted> {
+    let bytes = place.disk.read_small(&names::path(place.folder, base, names::TXNINDEX), BYTES_MAX).unwrap_or_default();
+    bytes.chunks_exact(ENTRY_BYTES).map_while(Aborted::decode).collect()
+}
+
 /// The entries of a segment's `.txnindex`; none where there is no such file.
 pub(crate) fn read<D: Disk>(place: Place<'_, D>, base: Offset) -> Result<Vec<Aborted>, Error> {
     let path = names::path(place.folder, base, names::TXNINDEX);

@@ -103,7 +103,7 @@ impl<D: Disk> Log<D> {
         if self.snapshot_at > self.end {
             self.disk.remove(&names::path(&folder, self.snapshot_at, names::SNAPSHOT))?;
         }
-        let (producers, from) = self.newest_snapshot()?;
+        let (producers, from) = self.newest_snapshot(self.end)?;
         self.producers = producers;
         self.snapshot_at = from;
         self.replay(from, &mut Report::default())?;

@@ -1,5 +1,7 @@
 //! A log against a plain list of records: random appends, reads, truncations, kills, power losses and recoveries.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use log::{Config, DiskFile, Identity, Log, MemoryDisk, Origin, Range, Recovery, Trust};
 use proptest::prelude::*;
