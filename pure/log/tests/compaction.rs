@@ -41,14 +41,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-type Table = BTreeMap<u8, (i64, Option<usize>)>;
+/// A record's offset and the size of its value.
+type Latest = (i64, Option<usize>);
+type Table = BTreeMap<u8, Latest>;
 
 struct World {
     disk: MemoryDisk,
     log: Log<MemoryDisk>,
     /// The latest committed record of each key.
     table: Table,
-    pending: [Vec<(u8, (i64, Option<usize>))>; 3],
+    pending: [Vec<(u8, Latest)>; 3],
     sequences: [i32; 3],
     clock: i64,
     cleaned: u32,
@@ -98,7 +100,7 @@ impl World {
         appended.base_offset.0
     }
 
-    fn put(&mut self, template: Template, puts: &[(u8, Option<u16>)]) -> Vec<(u8, (i64, Option<usize>))> {
+    fn put(&mut self, template: Template, puts: &[(u8, Option<u16>)]) -> Vec<(u8, Latest)> {
         let mut builder = Builder::new(template);
         for (key, value) in puts {
             let value = value.map(|bytes| vec![b'v'; usize::from(bytes)]);
@@ -207,7 +209,7 @@ impl World {
         assert_eq!(log.end_offset(), end, "{report:?}");
         self.log = log;
         self.log.set_high_watermark(end);
-        for (_, path) in self.disk.list("topic-0").iter().flatten().enumerate() {
+        for path in self.disk.list("topic-0").iter().flatten() {
             assert!(![".cleaned", ".swap", ".deleted"].iter().any(|suffix| path.ends_with(suffix)), "{path}");
         }
     }
