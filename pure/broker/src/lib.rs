@@ -22,6 +22,9 @@ mod shard;
 mod wait;
 mod work;
 
+/// The rooms whose types the seam speaks, for those who stand on the broker alone.
+pub use {log, types};
+
 pub use boot::{BootError, Booted, Start, boot};
 pub use checkpoint::CheckpointRow;
 pub use job::{Job, JobDone};

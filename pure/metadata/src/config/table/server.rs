@@ -103,4 +103,7 @@ pub const TABLE: &[Definition] = &[
     int("telemetry.max.bytes", "1048576").at_least(1).doc("Largest metrics payload that a client may push."),
     boolean("unstable.api.versions.enable", "false").inactive(JVM).internal(),
     boolean("unstable.feature.versions.enable", "false").inactive(JVM).internal(),
+    string("vltava.http.listen", NULL)
+        .doc("Where /metrics and /health are served, as host:port, or none; where it is not set, on the host of the first listener at its port plus 10000."),
+    string("vltava.log.format", "text").valid(Valid::OneOf(&["text", "json"])).doc("How the broker writes its log."),
 ];
