@@ -1,1 +1,24 @@
-//! To be built.
+//! The world of one broker: threads, sockets, the disk, time, configuration, metrics over HTTP.
+//!
+//! Everything that Kafka means is in `broker`; here is what the operating system means. Nothing here may look into a
+//! request or a segment.
+
+pub mod config;
+pub mod disk;
+pub mod logging;
+
+mod buffers;
+mod clock;
+mod connection;
+mod file;
+mod http;
+mod limits;
+mod listen;
+mod metrics;
+mod notices;
+mod outgoing;
+mod platform;
+mod server;
+mod shard;
+
+pub use server::Server;

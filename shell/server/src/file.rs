@@ -1,0 +1,145 @@
+//! An open file of the log directory, as the log sees it. Knows positions and bytes, never what they mean.
+
+use crate::disk::disk_error;
+use crate::platform;
+use broker::log::{DiskFile, DiskResult};
+use rustix::io::{Errno, pread, pwritev};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Most pieces that one write call takes (`IOV_MAX` on Linux and macOS).
+const PIECES_PER_CALL_MAX: usize = 1024;
+/// Distance between the probes that ask whether a range is cached: what the kernel reads ahead at a time.
+const PROBE_BYTES: u64 = 128 << 10;
+/// Bytes of one read where a range is only read to be cached.
+const WARM_BYTES: usize = 256 << 10;
+
+/// Clones share the open file, which is closed with the last of them.
+#[derive(Clone, Debug)]
+pub struct LocalFile {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    path: PathBuf,
+}
+
+impl LocalFile {
+    pub(crate) fn new(file: File, path: PathBuf) -> LocalFile {
+        LocalFile { inner: Arc::new(Inner { file, path }) }
+    }
+
+    /// The open file itself, for sending ranges of it to a socket.
+    pub(crate) fn raw(&self) -> &File {
+        &self.inner.file
+    }
+
+    fn on<T>(&self, what: &str, result: io::Result<T>) -> DiskResult<T> {
+        result.map_err(|error| disk_error(what, &self.inner.path, &error))
+    }
+
+    fn write_slices(&self, mut position: u64, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        while !slices.is_empty() {
+            let batch = &slices[..slices.len().min(PIECES_PER_CALL_MAX)];
+            match pwritev(&self.inner.file, batch, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    position += written as u64;
+                    IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DiskFile for LocalFile {
+    fn write_at(&self, position: u64, pieces: &[&[u8]]) -> DiskResult<()> {
+        let mut few = [IoSlice::new(&[]); 8];
+        let result = if let Some(slots) = few.get_mut(..pieces.len()) {
+            for (slot, piece) in slots.iter_mut().zip(pieces) {
+                *slot = IoSlice::new(piece);
+            }
+            self.write_slices(position, slots)
+        } else {
+            let mut many: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            self.write_slices(position, &mut many)
+        };
+        self.on("write", result)
+    }
+
+    fn read_at(&self, position: u64, into: &mut [u8]) -> DiskResult<usize> {
+        let mut done = 0;
+        while done < into.len() {
+            match pread(&self.inner.file, &mut into[done..], position + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return self.on("read", Err(error.into())),
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_cached(&self, position: u64, into: &mut [u8]) -> DiskResult<Option<usize>> {
+        let mut done = 0;
+        while done < into.len() {
+            let read = platform::read_without_waiting(&self.inner.file, position + done as u64, &mut into[done..]);
+            match self.on("read", read)? {
+                None => return Ok(None),
+                Some(0) => break,
+                Some(read) => done += read,
+            }
+        }
+        Ok(Some(done))
+    }
+
+    fn is_cached(&self, position: u64, length: u64) -> bool {
+        let Some(last) = position.checked_add(length).and_then(|end| end.checked_sub(1)) else { return true };
+        let probe = |at| matches!(platform::read_without_waiting(&self.inner.file, at, &mut [0]), Ok(Some(_)));
+        let mut at = position;
+        while at < last {
+            if !probe(at) {
+                return false;
+            }
+            at = at.saturating_add(PROBE_BYTES);
+        }
+        probe(last)
+    }
+
+    fn warm(&self, position: u64, length: u64) -> DiskResult<()> {
+        let mut buffer = vec![0; WARM_BYTES.min(usize::try_from(length).unwrap_or(WARM_BYTES))];
+        let end = position.saturating_add(length);
+        let mut at = position;
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(WARM_BYTES).min(buffer.len());
+            match self.read_at(at, &mut buffer[..want])? {
+                0 => break,
+                read => at += read as u64,
+            }
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> DiskResult<u64> {
+        self.on("ask the length of", self.inner.file.metadata().map(|metadata| metadata.len()))
+    }
+
+    fn truncate(&self, length: u64) -> DiskResult<()> {
+        self.on("truncate", self.inner.file.set_len(length))
+    }
+
+    fn preallocate(&self, length: u64) -> DiskResult<()> {
+        self.on("reserve space for", platform::reserve(&self.inner.file, length))
+    }
+
+    fn sync(&self) -> DiskResult<()> {
+        self.on("sync", self.inner.file.sync_data())
+    }
+}
