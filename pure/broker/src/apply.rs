@@ -303,6 +303,7 @@ fn log_config(topic: &TopicConfig, live: &crate::node::Live) -> log::Config {
         timestamp_before_max_ms: never(topic.message_timestamp_before_max_ms),
         timestamp_after_max_ms: never(topic.message_timestamp_after_max_ms),
         producer_id_expiration_ms: live.unsigned("producer.id.expiration.ms"),
+        cleaner_enable: live.values.boolean("log.cleaner.enable"),
         cleaner_dedupe_buffer_bytes: live.unsigned("log.cleaner.dedupe.buffer.size"),
     }
 }
