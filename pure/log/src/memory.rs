@@ -147,7 +147,12 @@ impl State {
     }
 
     fn used_bytes(&self) -> u64 {
-        self.files.values().map(|content| content.live.len() as u64).sum()
+        // What was removed counts no more, though it may come back with a power loss.
+        let named = self.names.values().filter_map(|name| match name {
+            Name::File(id) => self.files.get(id),
+            Name::Folder => None,
+        });
+        named.map(|content| content.live.len() as u64).sum()
     }
 
     fn change(&mut self, after: Vec<(String, Option<Name>)>) {

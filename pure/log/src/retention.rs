@@ -1,6 +1,6 @@
 //! Deleting whole segments from the front: by age, by size, and below the log start offset.
 
-use crate::{Disk, Error, Job, Log, RemoveJob, names};
+use crate::{Disk, Error, Job, Log, Open, RemoveJob, names};
 use types::{Instant, Now, Offset, Timestamp};
 
 /// Renamed files that are removed when their time has come.
@@ -23,6 +23,12 @@ impl<D: Disk> Log<D> {
                 Err(Error::Full(_)) => self.begin_segment(now.wall),
                 other => other?,
             }
+        }
+        if self.segments[count..].iter().all(|segment| segment.bytes == 0) {
+            // The name of an empty segment is what remembers where the log goes on.
+            let place = Self::place(&self.disk, &self.identity);
+            let active = self.segments.last_mut().expect("a log always has an active segment");
+            active.open(place, Open::Create)?;
         }
         let doomed: Vec<Offset> = self.segments.drain(..count).map(|segment| segment.base).collect();
         self.open_sealed.retain(|base| !doomed.contains(base));

@@ -47,6 +47,9 @@ impl<D: Disk> Log<D> {
         if self.disk.exists(&self.identity.folder) {
             self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
             self.write_epochs()?;
+            // The name of the empty segment is what remembers where the log goes on.
+            let place = Place { disk: &self.disk, folder: &self.identity.folder };
+            self.segments[0].open(place, Open::Create)?;
             self.disk.sync_folder(&self.identity.folder)?;
         }
         Ok(())
