@@ -58,10 +58,15 @@ impl<D: Disk> Log<D> {
             next = batch.header.next_offset();
             max_timestamp = max_timestamp.max(batch.header.max_timestamp);
         }
-        self.write(now, batches, bytes, next)?;
-        if self.epochs.assign(epoch, base_offset) {
-            self.write_epochs()?;
+        self.make()?;
+        // Before the records, so that a full disk refuses both; an epoch without records gives way to the next.
+        if self.epochs.assign(epoch, base_offset)
+            && let Err(error) = self.write_epochs()
+        {
+            self.epochs.truncate_end(base_offset);
+            return Err(error);
         }
+        self.write(now, batches, bytes, next)?;
         for (batch, marker) in batches.iter().zip(markers.into_iter().chain(std::iter::repeat(None))) {
             self.note(&batch.header, marker, now.wall)?;
         }
@@ -103,7 +108,6 @@ impl<D: Disk> Log<D> {
     /// Writes `bytes` bytes of batches at the end of the active segment, or of a new one. A write that fails leaves the
     /// log as it was.
     fn write(&mut self, now: Now, batches: &[Batch], bytes: u32, next: Offset) -> Result<(), Error> {
-        self.make()?;
         if self.must_roll(now.wall, batches, bytes, next) {
             self.roll(now.wall)?;
         }

@@ -139,6 +139,19 @@ impl Transactions {
 
 impl<D: Disk> CleanJob<D> {
     pub(crate) fn run(self) -> Result<Cleaned, Error> {
+        self.clean().inspect_err(|_| self.remove_output())
+    }
+
+    /// Gives back the space of what was written in vain. What cannot be removed is at the next start.
+    fn remove_output(&self) {
+        for source in &self.sources {
+            for suffix in [names::LOG, names::INDEX, names::TIMEINDEX, names::TXNINDEX] {
+                drop(self.disk.remove(&Output::path(self, source.base, suffix)));
+            }
+        }
+    }
+
+    fn clean(&self) -> Result<Cleaned, Error> {
         let map = self.build_map()?;
         let mut transactions = self.transactions()?;
         let mut groups = Vec::new();

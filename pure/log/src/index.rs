@@ -97,6 +97,11 @@ impl<E: Entry> Index<E> {
         self.recent.push(entry);
     }
 
+    /// How many entries are not in the file yet.
+    pub(crate) fn unwritten_entries(&self) -> u32 {
+        self.len() - self.written
+    }
+
     /// The newest entry that is held in memory.
     pub(crate) fn newest(&self) -> Option<E> {
         self.recent.last().copied()

@@ -97,8 +97,10 @@ impl<D: Disk> Recovery<D> {
             segment.offsets.release();
             segment.times.release();
         }
-        if self.trust == Trust::PowerLost {
-            // What was read after a power loss is on the disk; what was cut off must not come back at the next one.
+        log.segments.shrink_to_fit();
+        if self.trust == Trust::PowerLost || self.config.flush_messages == 1 {
+            // What was cut off must not come back with the next power loss; and what waits for syncs to be committed
+            // must not seem uncommitted again.
             let job = log.start_sync();
             log.sync_done(job.run())?;
         }

@@ -5,7 +5,9 @@ use types::{Instant, Now};
 
 /// A snapshot of the producers is written when this much was appended since the last one, so that a start after a crash
 /// reads no more than that.
-const SNAPSHOT_BYTES: u64 = 16 << 20;
+const SNAPSHOT_BYTES: u64 = 2 << 20;
+/// Index entries are written out when there are so many, or when the log is idle.
+const UNWRITTEN_ENTRIES_MAX: u32 = 32;
 /// How often silent producers are looked for.
 const EXPIRY_MS: u64 = 600_000;
 /// An open file that nobody used for this long is closed.
@@ -14,13 +16,17 @@ const IDLE_MS: u64 = 60_000;
 impl<D: Disk> Log<D> {
     /// Writes out what is only in memory and begins what is due; about once a second.
     pub fn tick(&mut self, now: Now, jobs: &mut Vec<Job<D>>) -> Result<(), Error> {
-        if self.end != self.ticked_end {
+        let idle = self.end == self.ticked_end;
+        if !idle {
             self.ticked_end = self.end;
             self.used_at = now.at;
-        } else if now.at.ms_since(self.used_at) >= IDLE_MS {
+        }
+        if idle || self.active_ref().offsets.unwritten_entries() >= UNWRITTEN_ENTRIES_MAX {
+            self.write_indexes()?;
+        }
+        if now.at.ms_since(self.used_at) >= IDLE_MS {
             self.release();
         }
-        self.write_indexes()?;
         if self.unsnapshotted_bytes >= SNAPSHOT_BYTES {
             self.take_snapshot()?;
         }

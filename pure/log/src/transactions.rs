@@ -98,11 +98,15 @@ impl<D: Disk> Log<D> {
         let Some(entry) = completed.aborted(&self.producers) else { return Ok(()) };
         let active = self.segments.last_mut().expect("a log always has an active segment");
         let path = names::path(&self.identity.folder, active.base, names::TXNINDEX);
-        let file = self.disk.open(&path, Open::Create)?;
-        let position = if active.has_aborted { file.length()? } else { 0 };
-        file.write_at(position, &[&entry.encode()])?;
-        active.has_aborted = true;
-        Ok(())
+        let has_aborted = std::mem::replace(&mut active.has_aborted, true);
+        let write = || {
+            let file = self.disk.open(&path, Open::Create)?;
+            let position = if has_aborted { file.length()? } else { 0 };
+            file.write_at(position, &[&entry.encode()])
+        };
+        // The marker is in the log already. Without its entry readers would take what was aborted for committed, so the
+        // log must not go on; recovery makes the entry from the marker.
+        write().map_err(Error::Failed)
     }
 
     /// The aborted transactions that have records from `from` up to `upper`, as a reader of committed records needs them.

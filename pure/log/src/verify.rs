@@ -1,9 +1,8 @@
 //! Checking what the last run wrote and did not sync: after the broker alone was killed the page cache has it, so the log
 //! is opened without reading it all, and read in the background instead.
 
-use crate::scan::{Scan, Stop};
+use crate::batches::BatchReader;
 use crate::segment::{Place, log_path};
-use crate::timestamps::read_batch;
 use crate::{Disk, DiskFile, Error, ErrorKind, Identity, Log, Open, names};
 use types::Offset;
 
@@ -13,7 +12,6 @@ pub struct VerifyJob<D> {
     identity: Identity,
     /// Segments with the bytes that are to be read of each.
     segments: Vec<(Offset, u32)>,
-    from: Offset,
 }
 
 impl<D: Disk> VerifyJob<D> {
@@ -33,20 +31,9 @@ impl<D: Disk> VerifyJob<D> {
             Err(error) => return Err(error.into()),
         };
         let bytes = bytes.min(u32::try_from(file.length()?).unwrap_or(u32::MAX));
-        let mut scan = Scan::new(&file, 0, bytes);
-        loop {
-            let (position, why) = match scan.next() {
-                Ok(None) => return Ok(()),
-                Ok(Some(found)) if found.header.next_offset() <= self.from => continue,
-                Ok(Some(found)) => match record::crc_matches(&read_batch(&file, found.position, &found.header)?) {
-                    true => continue,
-                    false => (found.position, "the batch's checksum does not match".to_owned()),
-                },
-                Err(Stop::Disk(error)) => return Err(error.into()),
-                Err(Stop::Bad { position, why }) => (position, why.to_string()),
-            };
-            return Err(Error::Corrupt { path: log_path(place, base), position: u64::from(position), why });
-        }
+        let mut reader = BatchReader::new(&file, bytes);
+        while reader.next().map_err(|stop| stop.into_error(|| log_path(place, base)))?.is_some() {}
+        Ok(())
     }
 }
 
@@ -60,7 +47,6 @@ impl<D: Disk> Log<D> {
             disk: self.disk.clone(),
             identity: self.identity.clone(),
             segments: segments.map(|segment| (segment.base, segment.bytes)).collect(),
-            from,
         })
     }
 }

@@ -3,9 +3,9 @@
 use crate::{Fired, Isolation, OffsetSpec, Origin, Read, Replica};
 use bytes::Bytes;
 use log::{Config, DiskFile, Identity, Log, MemoryDisk};
-use record::{Builder, Template};
+use record::{Builder, EndTransaction, Template};
 use std::sync::Arc;
-use types::{ErrorCode, Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
+use types::{ErrorCode, Instant, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, Uuid};
 
 fn now(ms: i64) -> Now {
     Now { at: Instant(u64::try_from(ms).unwrap() * 1000), wall: Timestamp(ms) }
@@ -154,4 +154,70 @@ fn a_full_disk_refuses_and_a_failing_one_takes_the_partition_offline() {
     let mut fired = Vec::new();
     replica.take_fired(&mut fired);
     assert_eq!(fired, [Fired::Changed { watcher: 9 }]);
+}
+
+#[test]
+fn committed_readers_see_no_undecided_record() {
+    let disk = MemoryDisk::new(1);
+    let mut replica = replica(&disk, Config::default());
+    let template = Template {
+        producer_id: ProducerId(4),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence: Sequence(0),
+        transactional: true,
+        ..Template::default()
+    };
+    let mut builder = Builder::new(template);
+    builder.append(Timestamp(1), None, Some(b"t"), &[]);
+    replica.append(now(1), batch(&["a"], 1), Origin::Client).unwrap();
+    replica.append(now(1), builder.finish(), Origin::Client).unwrap();
+    replica.append(now(1), batch(&["b"], 1), Origin::Client).unwrap();
+    let committed = Read { isolation: Isolation::Committed, ..Read::default() };
+    assert_eq!(replica.last_stable_offset(), Offset(1));
+    assert_eq!(values(&mut replica, &committed), [(0, "a".into())]);
+    let latest = replica.list_offset(OffsetSpec::Latest, Isolation::Committed, LeaderEpoch::NONE).unwrap();
+    assert_eq!(latest.offset, Offset(1));
+    replica.watch(3);
+    let abort = EndTransaction { commit: false, coordinator_epoch: 1 }.batch(template, Timestamp(2));
+    replica.append(now(2), abort, Origin::Coordinator).unwrap();
+    let mut fired = Vec::new();
+    replica.take_fired(&mut fired);
+    assert_eq!(fired, [Fired::Changed { watcher: 3 }]);
+    assert_eq!(replica.last_stable_offset(), Offset(4));
+    let slice = replica.read(now(3), &committed).unwrap();
+    assert_eq!(slice.aborted, [(ProducerId(4), Offset(1))]);
+    let behind = replica.read(now(3), &Read { offset: Offset(4), ..committed }).unwrap();
+    assert_eq!((behind.length(), behind.aborted), (0, vec![]));
+}
+
+#[test]
+fn a_restart_keeps_what_was_acknowledged() {
+    let disk = MemoryDisk::new(1);
+    let config = Config { flush_messages: 1, ..Config::default() };
+    let mut before = replica(&disk, config.clone());
+    before.append(now(5), batch(&["a"], 5), Origin::Client).unwrap();
+    let job = before.start_sync(now(5).at).unwrap();
+    before.sync_done(now(5), job.run());
+    before.append(now(5), batch(&["b"], 5), Origin::Client).unwrap();
+    disk.lose_power();
+    let recovery = log::Recovery {
+        disk: disk.clone(),
+        identity: Identity { folder: "topic-0".into(), topic: Uuid([7; 16]) },
+        config: Arc::new(config),
+        now: now(6),
+        trust: log::Trust::PowerLost,
+        recovery_point: Offset(0),
+        start_offset: Offset(0),
+        cleaned_to: Offset(0),
+    };
+    let (log, _) = recovery.run().unwrap();
+    let mut after = Replica::lead(log, LeaderEpoch(3));
+    assert!(after.high_watermark() >= Offset(1));
+    assert_eq!(values(&mut after, &Read::default())[0], (0, "a".into()));
+}
+
+#[test]
+fn an_idle_partition_is_small() {
+    // Ten thousand of them share a node.
+    assert!(size_of::<Replica<MemoryDisk>>() <= 1024, "{}", size_of::<Replica<MemoryDisk>>());
 }
