@@ -1,8 +1,9 @@
 //! Appending: check the producers, roll where the segment is done, give offsets, write once, note what was written.
 
 use crate::producers::{Verdict, read_marker};
-use crate::{Config, Disk, DiskError, DiskFile, Error, ErrorKind, Log, Open};
+use crate::{Disk, DiskError, DiskFile, Error, ErrorKind, Log, Open};
 use record::{Batch, EndTransaction, Header};
+use std::hash::Hasher;
 use types::{ErrorCode, LeaderEpoch, Now, Offset, Timestamp};
 
 /// Who made the batches, which decides how far they are trusted.
@@ -164,6 +165,22 @@ impl<D: Disk> Log<D> {
         Ok(self.disk.write_small(&path, &self.epochs.encode(), false)?)
     }
 
+    /// How long a segment is written to: what is compacted must not wait in the active segment for ever. Partitions that
+    /// began together roll apart by up to `segment.jitter.ms`: a number that follows from the segment, so that no chance
+    /// is needed.
+    fn segment_ms(&self, base: Offset) -> u64 {
+        let config = &self.config;
+        let lag = if config.cleanup.compact { config.max_compaction_lag_ms } else { u64::MAX };
+        let longest = config.segment_ms.min(lag);
+        if config.segment_jitter_ms == 0 {
+            return longest;
+        }
+        let mut hasher = types::FixedHasher::default();
+        hasher.write(self.identity.folder.as_bytes());
+        hasher.write(&base.0.to_be_bytes());
+        longest.saturating_sub(hasher.finish() % config.segment_jitter_ms)
+    }
+
     /// Kafka's reasons to begin a new segment.
     fn must_roll(&self, now: Timestamp, batches: &[Batch], bytes: u32, next: Offset) -> bool {
         let active = self.active_ref();
@@ -178,24 +195,11 @@ impl<D: Disk> Log<D> {
         };
         let full = |bytes: u64, entry: u64| bytes + entry > u64::from(self.config.segment_index_bytes);
         u64::from(active.bytes) + u64::from(bytes) > u64::from(self.config.segment_bytes)
-            || u64::try_from(waited).unwrap_or(0)
-                > self.config.segment_ms.saturating_sub(jitter(&self.config, self, active.base))
+            || u64::try_from(waited).unwrap_or(0) > self.segment_ms(active.base)
             || full(active.offsets.bytes(), 8)
             || full(active.times.bytes(), 12)
             || next.minus(active.base) > RELATIVE_MAX
     }
-}
-
-/// Spreads rolling by time over `segment.jitter.ms`: a number that follows from the segment, so that no chance is needed.
-fn jitter<D: Disk>(config: &Config, log: &Log<D>, base: Offset) -> u64 {
-    if config.segment_jitter_ms == 0 {
-        return 0;
-    }
-    use std::hash::Hasher;
-    let mut hasher = types::FixedHasher::default();
-    hasher.write(log.identity.folder.as_bytes());
-    hasher.write(&base.0.to_be_bytes());
-    hasher.finish() % config.segment_jitter_ms
 }
 
 /// Cuts off what a failed write left behind. Where even that fails, the file's end is unknown and the log is lost.

@@ -241,16 +241,22 @@ impl<D: Disk> Log<D> {
         let sealed = at + 1 < self.segments.len();
         let how = if sealed { Open::Read } else { Open::Write };
         let segment = &mut self.segments[at];
-        if segment.file.is_none() && sealed {
-            self.open_sealed.push_back(segment.base);
-        }
+        let (base, was_open) = (segment.base, segment.file.is_some());
         let file = segment.open(Place { disk: &self.disk, folder: &self.identity.folder }, how)?.clone();
-        if self.open_sealed.len() > OPEN_SEALED_MAX
-            && let Some(base) = self.open_sealed.pop_front()
-        {
-            self.close(base);
+        if sealed && !was_open {
+            self.note_open(base);
         }
         Ok(file)
+    }
+
+    /// A sealed segment has its file open; the one that was opened first gives way where there are too many.
+    fn note_open(&mut self, base: Offset) {
+        self.open_sealed.push_back(base);
+        if self.open_sealed.len() > OPEN_SEALED_MAX
+            && let Some(first) = self.open_sealed.pop_front()
+        {
+            self.close(first);
+        }
     }
 
     fn close(&mut self, base: Offset) {
@@ -285,7 +291,7 @@ impl<D: Disk> Log<D> {
         active.sealed_synced = false;
         let base = active.base;
         if active.file.is_some() {
-            self.open_sealed.push_back(base);
+            self.note_open(base);
         }
         self.sealed_unsynced = true;
         self.segments.push(Segment::new(self.end, now));

@@ -261,7 +261,7 @@ impl<D: Disk> Recovery<D> {
                 Err(Stop::Disk(error)) => return Err(error.into()),
                 Err(Stop::Bad { position, why }) => return Ok(Some(Bad { position, why })),
             };
-            if let Err(why) = self.check(file, &found, expected)? {
+            if let Err(why) = self.check(file, &found, expected, segment.base)? {
                 return Ok(Some(Bad { position: found.position, why }));
             }
             expected = found.header.next_offset();
@@ -277,9 +277,16 @@ impl<D: Disk> Recovery<D> {
     }
 
     /// Whether a batch is what was appended there.
-    fn check(&self, file: &D::File, found: &Found, expected: Offset) -> Result<Result<(), Invalid>, Error> {
+    fn check(
+        &self,
+        file: &D::File,
+        found: &Found,
+        expected: Offset,
+        base: Offset,
+    ) -> Result<Result<(), Invalid>, Error> {
         let header = &found.header;
-        if header.base_offset < expected {
+        let within_reach = header.last_offset().minus(base) <= i64::from(i32::MAX);
+        if header.base_offset < expected || !within_reach {
             let (base_offset, last_offset_delta) = (header.base_offset.0, header.last_offset_delta);
             return Ok(Err(Invalid::BadOffsets { base_offset, last_offset_delta, record_count: header.record_count }));
         }
