@@ -158,11 +158,9 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
 }
 
 impl Request {
-    /// Decodes the whole body; bytes left over are an error.
+    /// Decodes the body. Bytes left over are passed by, as Kafka does: librdkafka leaves three behind Metadata 13.
     pub fn decode<M: wire::Call>(&self, mut body: Reader) -> Result<M, DecodeError> {
-        let message = M::decode(&mut body, self.version)?;
-        body.finish()?;
-        Ok(message)
+        M::decode(&mut body, self.version)
     }
 
     pub fn reply<D: Disk>(&self, response: &dyn Body) -> Step<D> {
