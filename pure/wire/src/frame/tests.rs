@@ -71,3 +71,14 @@ fn records_elsewhere_are_counted_but_not_copied() {
         assert_eq!(joined, here.buffer);
     }
 }
+
+#[test]
+fn what_a_version_does_not_have_is_left_out_and_a_null_it_forbids_is_empty() {
+    let request = MetadataRequest { topics: None, allow_auto_topic_creation: false, ..MetadataRequest::default() };
+    for (version, body) in [(0, &[0, 0, 0, 0][..]), (1, &[0xff; 4]), (4, &[0xff, 0xff, 0xff, 0xff, 0])] {
+        let frame = encode_request(1, None, version, &request);
+        assert_eq!(&frame[LENGTH_BYTES + 10..], body, "version {version}");
+        let read = MetadataRequest::decode(&mut Reader::new(frame.slice(LENGTH_BYTES + 10..)), version).unwrap();
+        assert_eq!(read.allow_auto_topic_creation, version < 4, "absent fields have their default");
+    }
+}
