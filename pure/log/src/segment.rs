@@ -114,6 +114,10 @@ impl<F: DiskFile> Segment<F> {
 
     /// Writes the index entries that are only in memory.
     pub(crate) fn write_indexes<D: Disk<File = F>>(&mut self, place: Place<'_, D>) -> Result<(), Error> {
+        if self.times.written() == 0 && !self.times.is_written() && self.offsets.is_written() {
+            // Kafka's tools read the two side by side: a time index needs an offset index beside it, if an empty one.
+            place.disk.open(&names::path(place.folder, self.base, names::INDEX), Open::Create)?;
+        }
         // Times first: after a crash between the two they say too much rather than too little.
         write_index(&mut self.times, place, self.base, names::TIMEINDEX)?;
         write_index(&mut self.offsets, place, self.base, names::INDEX)

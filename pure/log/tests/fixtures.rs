@@ -274,52 +274,60 @@ fn retention_deletes_whole_segments_after_a_delay() {
     check(
         &out,
         &expect![[r#"
-        by size
-        t-0/00000000000000000000.log.deleted 370
-        t-0/00000000000000000000.timeindex.deleted 12
-        t-0/00000000000000000001.log.deleted 370
-        t-0/00000000000000000001.snapshot.deleted 10
-        t-0/00000000000000000001.timeindex.deleted 12
-        t-0/00000000000000000002.log.deleted 370
-        t-0/00000000000000000002.snapshot.deleted 10
-        t-0/00000000000000000002.timeindex.deleted 12
-        t-0/00000000000000000003.log.deleted 370
-        t-0/00000000000000000003.snapshot.deleted 10
-        t-0/00000000000000000003.timeindex.deleted 12
-        t-0/00000000000000000004.log 370
-        t-0/00000000000000000004.snapshot 10
-        t-0/00000000000000000004.timeindex 12
-        t-0/00000000000000000005.log 370
-        t-0/00000000000000000005.snapshot 10
-        t-0/00000000000000000005.timeindex 12
-        t-0/00000000000000000006.log 370
-        t-0/00000000000000000006.snapshot 10
-        t-0/00000000000000000006.timeindex 12
-        t-0/00000000000000000007.log 370
-        t-0/00000000000000000007.snapshot 10
-        t-0/leader-epoch-checkpoint 8
-        t-0/partition.metadata 44
-        offsets 4..8
+            by size
+            t-0/00000000000000000000.index.deleted 0
+            t-0/00000000000000000000.log.deleted 370
+            t-0/00000000000000000000.timeindex.deleted 12
+            t-0/00000000000000000001.index.deleted 0
+            t-0/00000000000000000001.log.deleted 370
+            t-0/00000000000000000001.snapshot.deleted 10
+            t-0/00000000000000000001.timeindex.deleted 12
+            t-0/00000000000000000002.index.deleted 0
+            t-0/00000000000000000002.log.deleted 370
+            t-0/00000000000000000002.snapshot.deleted 10
+            t-0/00000000000000000002.timeindex.deleted 12
+            t-0/00000000000000000003.index.deleted 0
+            t-0/00000000000000000003.log.deleted 370
+            t-0/00000000000000000003.snapshot.deleted 10
+            t-0/00000000000000000003.timeindex.deleted 12
+            t-0/00000000000000000004.index 0
+            t-0/00000000000000000004.log 370
+            t-0/00000000000000000004.snapshot 10
+            t-0/00000000000000000004.timeindex 12
+            t-0/00000000000000000005.index 0
+            t-0/00000000000000000005.log 370
+            t-0/00000000000000000005.snapshot 10
+            t-0/00000000000000000005.timeindex 12
+            t-0/00000000000000000006.index 0
+            t-0/00000000000000000006.log 370
+            t-0/00000000000000000006.snapshot 10
+            t-0/00000000000000000006.timeindex 12
+            t-0/00000000000000000007.log 370
+            t-0/00000000000000000007.snapshot 10
+            t-0/leader-epoch-checkpoint 8
+            t-0/partition.metadata 44
+            offsets 4..8
 
-        by start offset
-        t-0/00000000000000000006.log 370
-        t-0/00000000000000000006.snapshot 10
-        t-0/00000000000000000006.timeindex 12
-        t-0/00000000000000000007.log 370
-        t-0/00000000000000000007.snapshot 10
-        t-0/leader-epoch-checkpoint 8
-        t-0/partition.metadata 44
-        offsets 6..8
+            by start offset
+            t-0/00000000000000000006.index 0
+            t-0/00000000000000000006.log 370
+            t-0/00000000000000000006.snapshot 10
+            t-0/00000000000000000006.timeindex 12
+            t-0/00000000000000000007.log 370
+            t-0/00000000000000000007.snapshot 10
+            t-0/leader-epoch-checkpoint 8
+            t-0/partition.metadata 44
+            offsets 6..8
 
-        by time
-        t-0/00000000000000000008.log 0
-        t-0/00000000000000000008.snapshot 10
-        t-0/leader-epoch-checkpoint 8
-        t-0/partition.metadata 44
-        offsets 8..8
+            by time
+            t-0/00000000000000000008.log 0
+            t-0/00000000000000000008.snapshot 10
+            t-0/leader-epoch-checkpoint 8
+            t-0/partition.metadata 44
+            offsets 8..8
 
-        end 8 cut 0 
-    "#]],
+            end 8 cut 0 
+        "#]],
     );
 }
 
