@@ -1,11 +1,27 @@
 //! The administrator's engine: single requests to whoever can answer them, made again while that may help.
 
+mod configs;
+mod groups;
+mod offsets;
+mod question;
+mod topics;
+
+pub use configs::{AlterConfigs, Config, ConfigSource, DescribeConfigs, Resource};
+pub use groups::{DeleteGroup, DescribeGroup, FindCoordinator, Group, GroupMember, ListGroups, ListedGroup};
+pub use offsets::{AlterOffsets, CommittedOffsets, ListOffsets, OffsetAt};
+pub use question::{Question, Refused};
+pub use topics::{
+    CreatePartitions, CreateTopic, DeleteTopic, DescribeSizes, DescribeTopics, NewTopic, Overview, ReplicaSize,
+};
+
 use crate::cluster::{Call, Cluster, Failure, Options, Target};
 use crate::{Event, Transmit};
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use types::Instant;
-use wire::{Request, Response};
+
+/// What questions make and read; opaque outside.
+pub use wire::{Request, Response};
 
 #[derive(Debug)]
 struct Open {

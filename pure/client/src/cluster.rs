@@ -241,6 +241,12 @@ impl Cluster {
         self.metadata.topic(topic).is_some()
     }
 
+    /// Asks who the brokers are, whatever topics are wanted.
+    pub fn learn(&mut self, now: Instant) {
+        self.refresh_at = now;
+        self.refresh(now);
+    }
+
     pub fn unwant(&mut self, topic: &str) {
         self.wanted.remove(topic);
     }

@@ -4,7 +4,7 @@
 //! thread or the time: a driver feeds `handle(now, event)`, carries out what `poll_transmit` gives and comes back at
 //! `next_wake`. Driven by `vltava-client` over tokio and by the simulator.
 
-mod admin;
+pub mod admin;
 mod cluster;
 mod consumer;
 mod link;
@@ -20,6 +20,9 @@ pub use consumer::{
 };
 pub use metadata::{Broker, Partition, Topic};
 pub use producer::{Acks, Delivery, Message, Place, Producer, ProducerOptions, SendError};
+pub use record::Codec;
+
+pub use types::{ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId};
 
 use bytes::Bytes;
 

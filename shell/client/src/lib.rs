@@ -1,1 +1,49 @@
-//! To be built.
+//! A client of Kafka in Rust alone: an administrator, producers and consumers, asynchronous over tokio.
+//!
+//! Owns sockets, clocks and tasks for the engines of `pure/client`, and the names under which people call them. Must
+//! never know a message of the protocol. Options have Kafka's names, and Kafka's defaults where nothing else is said.
+//!
+//! ```no_run
+//! use vltava_client::{Client, ConsumerOptions, Message, NewTopic, OffsetAt, ProducerOptions};
+//!
+//! # async fn example() -> Result<(), vltava_client::Error> {
+//! let client = Client::connect("127.0.0.1:9092").await?;
+//! client.create_topic(NewTopic { name: "rivers".into(), partitions: Some(3), ..NewTopic::default() }).await?;
+//!
+//! let producer = client.producer(ProducerOptions::default());
+//! let message = Message { topic: "rivers".into(), value: Some("Vltava".into()), ..Message::default() };
+//! let place = producer.send(message).await?.await?;
+//! producer.close().await;
+//!
+//! let mut consumer = client.consumer(ConsumerOptions::default());
+//! consumer.assign([(("rivers".into(), place.partition), place.offset)]).await?;
+//! while let Some(polled) = consumer.poll(std::time::Duration::from_secs(1)).await? {
+//!     println!("{polled:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything runs in tasks of the tokio runtime that is current when it is made; that needs its time and network
+//! drivers. A `Client`, a `Producer` or a `Consumer` that is dropped ends its task and closes its connections.
+
+mod admin;
+mod clock;
+mod consumer;
+mod driver;
+mod error;
+mod link;
+mod producer;
+
+pub use admin::Client;
+pub use client::admin::{
+    Config, ConfigSource, Group, GroupMember, ListedGroup, NewTopic, OffsetAt, Overview, Refused, ReplicaSize, Resource,
+};
+pub use client::{
+    Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions,
+    Message, NodeId, Offset, Options, Partition, PartitionIndex, Place, ProducerOptions, Reset, Spot, Text, Timestamp,
+    Topic, TopicId,
+};
+pub use consumer::{Consumer, Polled};
+pub use error::Error;
+pub use producer::{Producer, Sending};

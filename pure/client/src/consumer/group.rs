@@ -749,7 +749,7 @@ fn encode_assignment(spots: &[Spot]) -> bytes::Bytes {
     writer.buffer.freeze()
 }
 
-fn decode_assignment(bytes: &bytes::Bytes) -> Option<BTreeSet<Spot>> {
+pub fn decode_assignment(bytes: &bytes::Bytes) -> Option<BTreeSet<Spot>> {
     let mut reader = Reader::new(bytes.clone());
     let version = reader.i16().ok()?.min(ConsumerProtocolAssignment::MAX);
     let assignment = ConsumerProtocolAssignment::decode(&mut reader, version).ok()?;

@@ -9,6 +9,7 @@ mod session;
 
 pub use assignor::Assignor;
 pub use fetcher::{Consumed, ConsumedRecord, Reset};
+pub(crate) use group::decode_assignment;
 
 use crate::cluster::{Cluster, Failure, Options};
 use crate::{Event, Transmit};

@@ -1,0 +1,134 @@
+//! Questions about groups: who coordinates one, which there are, who is in them, and removing them.
+
+use super::question::{Question, Refused};
+use crate::Spot;
+use crate::consumer::decode_assignment;
+use types::{ErrorCode, NodeId, Text};
+use wire::{DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListGroupsRequest, Request, Response};
+
+/// Which node coordinates a group.
+#[derive(Clone, Debug)]
+pub struct FindCoordinator(pub Text);
+
+impl Question for FindCoordinator {
+    type Answer = NodeId;
+
+    fn request(&self) -> Request {
+        // Older versions have the one field, newer the other.
+        let (key, coordinator_keys) = (self.0.clone(), vec![self.0.clone()]);
+        FindCoordinatorRequest { key, key_type: 0, coordinator_keys, ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<NodeId, Refused> {
+        let Response::FindCoordinator(response) = response else { return Err(Refused::foreign()) };
+        Refused::check(response.error_code, response.error_message.as_ref())?;
+        let Some(found) = response.coordinators.first() else { return Ok(NodeId(response.node_id)) };
+        Refused::check(found.error_code, found.error_message.as_ref())?;
+        Ok(NodeId(found.node_id))
+    }
+}
+
+/// The groups that the broker which is asked coordinates.
+#[derive(Clone, Copy, Debug)]
+pub struct ListGroups;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListedGroup {
+    pub id: String,
+    /// Kafka's word for what the group is doing, such as Stable or Empty.
+    pub state: String,
+    /// Kafka's word for the protocol of its members, such as Classic.
+    pub kind: String,
+    /// What the members are: `consumer` for consumers.
+    pub protocol_type: String,
+}
+
+impl Question for ListGroups {
+    type Answer = Vec<ListedGroup>;
+
+    fn request(&self) -> Request {
+        ListGroupsRequest::default().into()
+    }
+
+    fn read(&self, response: Response) -> Result<Vec<ListedGroup>, Refused> {
+        let Response::ListGroups(response) = response else { return Err(Refused::foreign()) };
+        Refused::check(response.error_code, None)?;
+        let group = |known: &wire::list_groups_response::ListedGroup| ListedGroup {
+            id: known.group_id.to_string(),
+            state: known.group_state.to_string(),
+            kind: known.group_type.to_string(),
+            protocol_type: known.protocol_type.to_string(),
+        };
+        Ok(response.groups.iter().map(group).collect())
+    }
+}
+
+/// Asks a group's coordinator about its members.
+#[derive(Clone, Debug)]
+pub struct DescribeGroup(pub Text);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub id: String,
+    /// Kafka's word for what the group is doing, such as Stable or Empty; Dead where there is no such group.
+    pub state: String,
+    pub protocol_type: String,
+    /// The assignment strategy that the members agreed on.
+    pub assignor: String,
+    pub members: Vec<GroupMember>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    pub id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub host: String,
+    pub assignment: Vec<Spot>,
+}
+
+impl Question for DescribeGroup {
+    type Answer = Group;
+
+    fn request(&self) -> Request {
+        DescribeGroupsRequest { groups: vec![self.0.clone()], ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<Group, Refused> {
+        let Response::DescribeGroups(response) = response else { return Err(Refused::foreign()) };
+        let group = response.groups.first().ok_or_else(Refused::foreign)?;
+        Refused::check(group.error_code, group.error_message.as_ref())?;
+        let member = |known: &wire::describe_groups_response::DescribedGroupMember| GroupMember {
+            id: known.member_id.to_string(),
+            instance_id: known.group_instance_id.as_ref().map(Text::to_string),
+            client_id: known.client_id.to_string(),
+            host: known.client_host.to_string(),
+            assignment: decode_assignment(&known.member_assignment).unwrap_or_default().into_iter().collect(),
+        };
+        Ok(Group {
+            id: group.group_id.to_string(),
+            state: group.group_state.to_string(),
+            protocol_type: group.protocol_type.to_string(),
+            assignor: group.protocol_data.to_string(),
+            members: group.members.iter().map(member).collect(),
+        })
+    }
+}
+
+/// Asks a group's coordinator to forget it and its offsets.
+#[derive(Clone, Debug)]
+pub struct DeleteGroup(pub Text);
+
+impl Question for DeleteGroup {
+    type Answer = ();
+
+    fn request(&self) -> Request {
+        DeleteGroupsRequest { groups_names: vec![self.0.clone()], ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<(), Refused> {
+        let Response::DeleteGroups(response) = response else { return Err(Refused::foreign()) };
+        let code = response.results.first().map_or(ErrorCode::UNKNOWN_SERVER_ERROR, |result| result.error_code);
+        Refused::check(code, None)
+    }
+}

@@ -1,0 +1,159 @@
+//! Questions about offsets: where partitions begin and end, and what groups have committed.
+
+use super::question::{Question, Refused};
+use crate::Spot;
+use std::collections::BTreeMap;
+use types::{ErrorCode, Offset, PartitionIndex, Text, Timestamp, TopicId};
+use wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use wire::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use wire::offset_fetch_request::OffsetFetchRequestGroup;
+use wire::{ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, Request, Response};
+
+/// A place in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetAt {
+    /// The first record that is still there.
+    Earliest,
+    /// After the last record that is committed.
+    Latest,
+    /// The first record that is not older.
+    Time(Timestamp),
+    /// The record with the latest timestamp.
+    MaxTimestamp,
+}
+
+/// Asks the leader of these partitions for offsets.
+#[derive(Clone, Debug)]
+pub struct ListOffsets {
+    pub spots: Vec<Spot>,
+    pub at: OffsetAt,
+    /// How long the broker may take.
+    pub timeout_ms: i32,
+}
+
+impl Question for ListOffsets {
+    /// An offset is None where there is no such record.
+    type Answer = Vec<(Spot, Result<Option<Offset>, ErrorCode>)>;
+
+    fn request(&self) -> Request {
+        let timestamp = match self.at {
+            OffsetAt::Earliest => -2,
+            OffsetAt::Latest => -1,
+            OffsetAt::MaxTimestamp => -3,
+            OffsetAt::Time(time) => time.0.max(0),
+        };
+        let mut topics: BTreeMap<&Text, ListOffsetsTopic> = BTreeMap::new();
+        for (name, partition) in &self.spots {
+            let new = || ListOffsetsTopic { name: name.clone(), ..Default::default() };
+            topics.entry(name).or_insert_with(new).partitions.push(ListOffsetsPartition {
+                partition_index: partition.0,
+                current_leader_epoch: -1,
+                timestamp,
+                ..Default::default()
+            });
+        }
+        let topics = topics.into_values().collect();
+        ListOffsetsRequest { replica_id: -1, topics, timeout_ms: self.timeout_ms, ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
+        let Response::ListOffsets(response) = response else { return Err(Refused::foreign()) };
+        let mut found = Vec::new();
+        for topic in &response.topics {
+            for partition in &topic.partitions {
+                let offset = Some(Offset(partition.offset)).filter(|offset| offset.0 >= 0);
+                let result = if partition.error_code.is_ok() { Ok(offset) } else { Err(partition.error_code) };
+                found.push(((topic.name.detached(), PartitionIndex(partition.partition_index)), result));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Asks a group's coordinator for all offsets that it has committed.
+#[derive(Clone, Debug)]
+pub struct CommittedOffsets {
+    pub group: Text,
+    /// Names of topics: newer brokers answer with ids. What is of an unknown topic is left out.
+    pub topics: BTreeMap<TopicId, Text>,
+}
+
+impl Question for CommittedOffsets {
+    type Answer = BTreeMap<Spot, Offset>;
+
+    fn request(&self) -> Request {
+        let group = OffsetFetchRequestGroup {
+            group_id: self.group.clone(),
+            member_id: None,
+            member_epoch: -1,
+            topics: None,
+            ..Default::default()
+        };
+        OffsetFetchRequest { group_id: self.group.clone(), topics: None, groups: vec![group], ..Default::default() }
+            .into()
+    }
+
+    fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
+        let Response::OffsetFetch(response) = response else { return Err(Refused::foreign()) };
+        Refused::check(response.error_code, None)?;
+        let mut offsets = BTreeMap::new();
+        let mut add = |name: &Text, partition: i32, offset: i64, code: ErrorCode| {
+            if code.is_ok() && offset >= 0 {
+                offsets.insert((name.detached(), PartitionIndex(partition)), Offset(offset));
+            }
+        };
+        for topic in &response.topics {
+            for known in &topic.partitions {
+                add(&topic.name, known.partition_index, known.committed_offset, known.error_code);
+            }
+        }
+        for group in &response.groups {
+            Refused::check(group.error_code, None)?;
+            for topic in &group.topics {
+                let name = if topic.name.is_empty() { self.topics.get(&topic.topic_id) } else { Some(&topic.name) };
+                for (known, name) in topic.partitions.iter().zip(std::iter::repeat(name)) {
+                    if let Some(name) = name {
+                        add(name, known.partition_index, known.committed_offset, known.error_code);
+                    }
+                }
+            }
+        }
+        Ok(offsets)
+    }
+}
+
+/// Sets a group's offsets while it has no members.
+#[derive(Clone, Debug)]
+pub struct AlterOffsets {
+    pub group: Text,
+    pub offsets: BTreeMap<Spot, Offset>,
+    /// Ids of the topics: newer brokers want them.
+    pub topics: BTreeMap<Text, TopicId>,
+}
+
+impl Question for AlterOffsets {
+    type Answer = ();
+
+    fn request(&self) -> Request {
+        let mut topics: BTreeMap<&Text, OffsetCommitRequestTopic> = BTreeMap::new();
+        for ((name, partition), offset) in &self.offsets {
+            let topic_id = self.topics.get(name).copied().unwrap_or_default();
+            let new = || OffsetCommitRequestTopic { name: name.clone(), topic_id, ..Default::default() };
+            topics.entry(name).or_insert_with(new).partitions.push(OffsetCommitRequestPartition {
+                partition_index: partition.0,
+                committed_offset: offset.0,
+                committed_leader_epoch: -1,
+                ..Default::default()
+            });
+        }
+        let topics = topics.into_values().collect();
+        let (group_id, generation_id_or_member_epoch) = (self.group.clone(), -1);
+        OffsetCommitRequest { group_id, generation_id_or_member_epoch, topics, ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<(), Refused> {
+        let Response::OffsetCommit(response) = response else { return Err(Refused::foreign()) };
+        let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+        codes.map(|code| Refused::check(code, None)).collect()
+    }
+}

@@ -1,0 +1,423 @@
+//! The client: a connection to a cluster, what an administrator asks over it, and the origin of producers and consumers.
+//!
+//! Must never know how an answer is laid out; questions that need several brokers are put together here.
+
+use crate::clock::{Clock, seed};
+use crate::consumer::Consumer;
+use crate::driver::{self, Engine, Trouble};
+use crate::error::Error;
+use crate::producer::Producer;
+use client::admin::*;
+use client::{
+    ConsumerOptions, Event, Failure, Instant, NodeId, Now, Offset, Options, PartitionIndex, ProducerOptions, Spot,
+    Target, Text, Topic, Transmit,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Questions that may wait to be asked.
+const QUESTIONS_MAX: usize = 64;
+/// Between two tries of a question whose answer was that it may be answered later.
+const RETRY_WAIT: Duration = Duration::from_millis(100);
+
+/// A connection to a cluster. Cloning it is cheap and shares the connections.
+///
+/// Every question takes `request.timeout.ms` of the options at most (30 s where nothing is set) and then fails with
+/// [`Error::TimedOut`].
+#[derive(Clone, Debug)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    trouble: Trouble,
+    options: Options,
+    clock: Clock,
+}
+
+impl Client {
+    /// Connects to the cluster of which these are members: `bootstrap.servers`, as `HOST:PORT,HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], or [`Error::Unreachable`] once each address has failed.
+    pub async fn connect(bootstrap: &str) -> Result<Client, Error> {
+        let mut options = Options::default();
+        options.bootstrap = addresses(bootstrap)?;
+        Client::with_options(options).await
+    }
+
+    /// Connects with other options. Their `seed` is replaced by a random one.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] once each of `options.bootstrap` has failed, or none has answered in the time for connecting.
+    pub async fn with_options(mut options: Options) -> Result<Client, Error> {
+        options.seed = seed();
+        let clock = Clock::start();
+        let engine =
+            Asking { engine: Admin::new(options.clone()), open: HashMap::new(), hello: None, problems: vec![] };
+        let (commands, trouble) = driver::start(engine, clock, QUESTIONS_MAX);
+        let client = Client { commands, trouble, options, clock };
+        let (reply, answer) = oneshot::channel();
+        let bootstrap = client.options.bootstrap.len();
+        client.commands.send(Command::Hello(Hello { bootstrap, reply })).await.map_err(|_| Error::Closed)?;
+        let patience = Duration::from_millis(client.options.connect_timeout_ms);
+        match tokio::time::timeout(patience, answer).await {
+            Ok(answered) => answered.map_err(|_| Error::Closed)??,
+            Err(_) => {
+                let asked = client.options.bootstrap.iter().map(|(host, port)| format!("{host}:{port}: no answer"));
+                let problems = client.trouble.last().map_or_else(|| asked.collect(), |problem| vec![problem]);
+                return Err(Error::Unreachable { problems });
+            }
+        }
+        Ok(client)
+    }
+
+    /// A producer with connections of its own. `options.cluster` is taken from this client.
+    #[must_use]
+    pub fn producer(&self, mut options: ProducerOptions) -> Producer {
+        let allow_auto_create_topics = options.cluster.allow_auto_create_topics;
+        options.cluster = Options { seed: seed(), allow_auto_create_topics, ..self.options.clone() };
+        Producer::start(options, self.clock)
+    }
+
+    /// A consumer with connections of its own. `options.cluster` is taken from this client.
+    #[must_use]
+    pub fn consumer(&self, mut options: ConsumerOptions) -> Consumer {
+        let allow_auto_create_topics = options.cluster.allow_auto_create_topics;
+        options.cluster = Options { seed: seed(), allow_auto_create_topics, ..self.options.clone() };
+        Consumer::start(options, self.clock)
+    }
+
+    /// All topics, internal ones too, and the brokers.
+    pub async fn overview(&self) -> Result<Overview, Error> {
+        self.ask(Target::Any, DescribeTopics { names: None }).await
+    }
+
+    /// One topic. Never creates it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `UNKNOWN_TOPIC_OR_PARTITION` where there is none of this name.
+    pub async fn topic(&self, name: impl Into<Text>) -> Result<Topic, Error> {
+        let question = DescribeTopics { names: Some(vec![name.into()]) };
+        let overview = self.ask(Target::Any, question).await?;
+        let unknown = || Error::of_code(client::ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        let topic = overview.topics.into_iter().next().ok_or_else(unknown)?;
+        if topic.error.is_ok() { Ok(topic) } else { Err(Error::of_code(topic.error)) }
+    }
+
+    /// Creates a topic, and returns once it is there.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], for instance with `TOPIC_ALREADY_EXISTS` or `INVALID_CONFIG`.
+    pub async fn create_topic(&self, topic: NewTopic) -> Result<(), Error> {
+        let name = topic.name.clone();
+        let question = CreateTopic { topic, timeout_ms: self.timeout_ms(), validate_only: false };
+        self.ask(Target::Controller, question).await?;
+        // Brokers learn of it one after the other.
+        for _ in 0..50 {
+            match self.topic(name.clone()).await {
+                Ok(topic) if topic.partitions.iter().all(|partition| partition.leader.is_some()) => break,
+                _ => tokio::time::sleep(RETRY_WAIT).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic and its data.
+    pub async fn delete_topic(&self, name: impl Into<Text>) -> Result<(), Error> {
+        self.ask(Target::Controller, DeleteTopic { name: name.into(), timeout_ms: self.timeout_ms() }).await
+    }
+
+    /// Grows a topic to this many partitions in all; keys then go to other partitions than before.
+    pub async fn create_partitions(&self, topic: impl Into<Text>, total: i32) -> Result<(), Error> {
+        let question = CreatePartitions { topic: topic.into(), total, timeout_ms: self.timeout_ms() };
+        self.ask(Target::Controller, question).await
+    }
+
+    /// How much disk each replica of a topic takes, on every broker that has one.
+    pub async fn replica_sizes(&self, topic: &Topic) -> Result<Vec<(NodeId, ReplicaSize)>, Error> {
+        let nodes: BTreeSet<NodeId> = topic.partitions.iter().flat_map(|known| known.replicas.clone()).collect();
+        let partitions: Vec<PartitionIndex> = topic.partitions.iter().map(|known| known.index).collect();
+        let mut sizes = Vec::new();
+        for node in nodes {
+            let question = DescribeSizes { topic: topic.name.clone(), partitions: partitions.clone() };
+            let found = self.ask(Target::Node(node), question).await?;
+            sizes.extend(found.into_iter().map(|size| (node, size)));
+        }
+        Ok(sizes)
+    }
+
+    /// All settings of a topic, broker or group, in the order of their names.
+    pub async fn configs(&self, resource: Resource) -> Result<Vec<Config>, Error> {
+        self.ask(owner(&resource), DescribeConfigs(resource)).await
+    }
+
+    /// Changes some settings and leaves the others as they are.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `INVALID_CONFIG` and the broker's words; then nothing was changed.
+    pub async fn alter_configs(
+        &self,
+        resource: Resource,
+        set: Vec<(Text, Text)>,
+        delete: Vec<Text>,
+    ) -> Result<(), Error> {
+        self.ask(owner(&resource), AlterConfigs { resource, set, delete }).await
+    }
+
+    /// Offsets of partitions; None where there is no such record.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `UNKNOWN_TOPIC_OR_PARTITION` where one of them does not exist.
+    pub async fn list_offsets(
+        &self,
+        spots: impl IntoIterator<Item = Spot>,
+        at: OffsetAt,
+    ) -> Result<BTreeMap<Spot, Option<Offset>>, Error> {
+        let mut left: BTreeSet<Spot> = spots.into_iter().collect();
+        let mut found = BTreeMap::new();
+        let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
+        while !left.is_empty() {
+            for (leader, spots) in self.by_leader(&left).await? {
+                let question = ListOffsets { spots, at, timeout_ms: self.timeout_ms() };
+                for (spot, result) in self.ask(Target::Node(leader), question).await? {
+                    match result {
+                        Ok(offset) => {
+                            left.remove(&spot);
+                            found.insert(spot, offset);
+                        }
+                        Err(code) => self.may_retry(&Refused { code, message: None }, give_up)?,
+                    }
+                }
+            }
+            if !left.is_empty() {
+                tokio::time::sleep(RETRY_WAIT).await;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Partitions by their leaders; those without one for now are left out.
+    async fn by_leader(&self, spots: &BTreeSet<Spot>) -> Result<BTreeMap<NodeId, Vec<Spot>>, Error> {
+        let names: BTreeSet<Text> = spots.iter().map(|(name, _)| name.clone()).collect();
+        let question = DescribeTopics { names: Some(names.into_iter().collect()) };
+        let overview = self.ask(Target::Any, question).await?;
+        let mut leaders: BTreeMap<NodeId, Vec<Spot>> = BTreeMap::new();
+        for spot in spots {
+            let topic = overview.topics.iter().find(|topic| topic.name == spot.0);
+            let partition = topic.and_then(|topic| topic.partition(spot.1));
+            let unknown = || Error::of_code(client::ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            if let Some(leader) = partition.ok_or_else(unknown)?.leader {
+                leaders.entry(leader).or_default().push(spot.clone());
+            }
+        }
+        Ok(leaders)
+    }
+
+    /// The groups of all brokers, in the order of their names.
+    pub async fn groups(&self) -> Result<Vec<ListedGroup>, Error> {
+        let mut groups = BTreeSet::new();
+        for broker in self.overview().await?.brokers {
+            groups.extend(self.ask_patiently(Target::Node(broker.node), ListGroups).await?);
+        }
+        Ok(groups.into_iter().collect())
+    }
+
+    /// A group of the classic protocol and its members.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `GROUP_ID_NOT_FOUND` where there is none of this name.
+    pub async fn group(&self, id: impl Into<Text>) -> Result<Group, Error> {
+        let id = id.into();
+        let group = self.ask_coordinator(&id, DescribeGroup(id.clone())).await?;
+        // Older brokers have no error for that.
+        if group.state == "Dead" { Err(Error::of_code(client::ErrorCode::GROUP_ID_NOT_FOUND)) } else { Ok(group) }
+    }
+
+    /// What a group has committed, of topics that still exist: the offsets at which it goes on.
+    pub async fn committed_offsets(&self, group: impl Into<Text>) -> Result<BTreeMap<Spot, Offset>, Error> {
+        let group = group.into();
+        let topics = self.overview().await?.topics.into_iter().map(|topic| (topic.id, topic.name)).collect();
+        self.ask_coordinator(&group.clone(), CommittedOffsets { group, topics }).await
+    }
+
+    /// Sets offsets of a group that has no members at the moment.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `UNKNOWN_MEMBER_ID` while the group has members.
+    pub async fn alter_offsets(&self, group: impl Into<Text>, offsets: BTreeMap<Spot, Offset>) -> Result<(), Error> {
+        let group = group.into();
+        let topics = self.overview().await?.topics.into_iter().map(|topic| (topic.name, topic.id)).collect();
+        self.ask_coordinator(&group.clone(), AlterOffsets { group, offsets, topics }).await
+    }
+
+    /// Deletes a group and its offsets.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `NON_EMPTY_GROUP` while it has members, or `GROUP_ID_NOT_FOUND`.
+    pub async fn delete_group(&self, id: impl Into<Text>) -> Result<(), Error> {
+        let id = id.into();
+        self.ask_coordinator(&id, DeleteGroup(id.clone())).await
+    }
+
+    async fn ask_coordinator<Q: Question + Clone>(&self, group: &Text, question: Q) -> Result<Q::Answer, Error> {
+        let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
+        loop {
+            let node = self.ask_patiently(Target::Any, FindCoordinator(group.clone())).await?;
+            match self.ask(Target::Node(node), question.clone()).await {
+                Err(Error::Refused(refused)) => self.may_retry(&refused, give_up)?,
+                other => return other,
+            }
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+    }
+
+    async fn ask_patiently<Q: Question + Clone>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
+        let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
+        loop {
+            match self.ask(target, question.clone()).await {
+                Err(Error::Refused(refused)) => self.may_retry(&refused, give_up)?,
+                other => return other,
+            }
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+    }
+
+    fn may_retry(&self, refused: &Refused, give_up: tokio::time::Instant) -> Result<(), Error> {
+        let is_time = tokio::time::Instant::now() < give_up;
+        if is_time && refused.may_pass() { Ok(()) } else { Err(Error::Refused(refused.clone())) }
+    }
+
+    async fn ask<Q: Question>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
+        let (reply, answer) = oneshot::channel();
+        let timeout_ms = self.options.request_timeout_ms;
+        let ask = Command::Ask(Box::new(Ask { target, request: question.request(), timeout_ms, reply }));
+        self.commands.send(ask).await.map_err(|_| Error::Closed)?;
+        let result = answer.await.map_err(|_| Error::Closed)?;
+        let response = result.map_err(|failure| Error::of_failure(failure, self.trouble.last()))?;
+        Ok(question.read(response)?)
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.options.request_timeout_ms).unwrap_or(i32::MAX)
+    }
+}
+
+/// Who keeps settings: a broker its own, any broker the rest.
+fn owner(resource: &Resource) -> Target {
+    match resource {
+        Resource::Broker(name) => name.parse().map_or(Target::Any, |id| Target::Node(NodeId(id))),
+        Resource::Topic(_) | Resource::Group(_) => Target::Any,
+    }
+}
+
+/// Reads `HOST:PORT,[HOST6]:PORT`.
+fn addresses(text: &str) -> Result<Vec<(String, u16)>, Error> {
+    let one = |part: &str| {
+        let (host, port) = part.trim().rsplit_once(':')?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bare.unwrap_or(host);
+        let is_host = !host.is_empty() && !host.contains('/') && (bare.is_some() || !host.contains(':'));
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        is_host.then(|| (host.to_owned(), port))
+    };
+    text.split(',').map(one).collect::<Option<Vec<_>>>().ok_or_else(|| Error::BadAddress(text.to_owned()))
+}
+
+#[derive(Debug)]
+enum Command {
+    Hello(Hello),
+    Ask(Box<Ask>),
+}
+
+/// Waits for the first word from the cluster.
+#[derive(Debug)]
+struct Hello {
+    /// After so many failures all addresses were tried.
+    bootstrap: usize,
+    reply: oneshot::Sender<Result<(), Error>>,
+}
+
+#[derive(Debug)]
+struct Ask {
+    target: Target,
+    request: Request,
+    timeout_ms: u64,
+    reply: oneshot::Sender<Result<Response, Failure>>,
+}
+
+struct Asking {
+    engine: Admin,
+    open: HashMap<u64, oneshot::Sender<Result<Response, Failure>>>,
+    hello: Option<Hello>,
+    problems: Vec<String>,
+}
+
+impl Engine for Asking {
+    type Command = Command;
+
+    fn command(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Hello(hello) => {
+                self.hello = Some(hello);
+                self.engine.cluster.learn(now.at);
+            }
+            Command::Ask(ask) => {
+                let task = self.engine.ask(now.at, ask.target, ask.request, ask.timeout_ms);
+                self.open.insert(task, ask.reply);
+            }
+        }
+    }
+
+    fn handle(&mut self, now: Now, event: Event) {
+        self.engine.handle(now.at, event);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.engine.poll_transmit()
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.engine.next_wake()
+    }
+
+    fn settle(&mut self, _now: Now) {
+        while let Some((task, result)) = self.engine.poll() {
+            if let Some(reply) = self.open.remove(&task) {
+                // Who no longer waits does not care.
+                let _ = reply.send(result);
+            }
+        }
+        let is_known = self.engine.cluster.metadata_epoch() > 0;
+        let is_refused = |hello: &mut Hello| self.problems.len() >= hello.bootstrap;
+        if is_known && let Some(hello) = self.hello.take() {
+            let _ = hello.reply.send(Ok(()));
+        } else if let Some(hello) = self.hello.take_if(|hello| is_refused(hello)) {
+            let _ = hello.reply.send(Err(Error::Unreachable { problems: self.problems.clone() }));
+        }
+    }
+
+    fn trouble(&mut self, problem: &str) {
+        if self.hello.is_some() {
+            self.problems.push(problem.to_owned());
+        }
+    }
+
+    fn abandon(&mut self, _now: Now) {}
+
+    fn is_done(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_hosts_and_ports() {
+        let good = addresses("a:1, [::1]:9092").expect("both are addresses");
+        assert_eq!(good, [("a".to_owned(), 1), ("::1".to_owned(), 9092)]);
+        for bad in ["", "a", "a:", ":1", "a:0", "a:70000", "::1:9092", "http://a:1", "a:1,"] {
+            assert_eq!(addresses(bad), Err(Error::BadAddress(bad.to_owned())), "{bad}");
+        }
+    }
+}

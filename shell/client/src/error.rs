@@ -1,0 +1,78 @@
+//! What can go wrong for who uses the client, in words that name what to look at.
+
+use client::admin::Refused;
+use client::{ErrorCode, Failure};
+use std::fmt;
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The bootstrap servers are not what they should be, before anything was tried.
+    BadAddress(String),
+    /// No broker could be connected to; what each address said.
+    Unreachable { problems: Vec<String> },
+    /// A broker answered, and said no.
+    Refused(Refused),
+    /// No answer in time; what was asked may have been done. The last trouble with a connection, if there was any.
+    TimedOut { problem: Option<String> },
+    /// The connection broke before the answer; what was asked may have been done.
+    Disconnected { problem: Option<String> },
+    /// The broker is too old, or too new, for this question.
+    Unsupported,
+    /// The client, producer or consumer has ended.
+    Closed,
+}
+
+impl Error {
+    /// The broker's error code, where it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Error::Refused(refused) => Some(refused.code),
+            Error::BadAddress(_)
+            | Error::Unreachable { .. }
+            | Error::TimedOut { .. }
+            | Error::Disconnected { .. }
+            | Error::Unsupported
+            | Error::Closed => None,
+        }
+    }
+
+    pub(crate) fn of_code(code: ErrorCode) -> Error {
+        Error::Refused(Refused { code, message: None })
+    }
+
+    pub(crate) fn of_failure(failure: Failure, problem: Option<String>) -> Error {
+        match failure {
+            Failure::NotSent | Failure::TimedOut | Failure::Unanswered => Error::TimedOut { problem },
+            Failure::Disconnected => Error::Disconnected { problem },
+            Failure::Unsupported => Error::Unsupported,
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        Error::Refused(refused)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::BadAddress(given) => write!(f, "`{given}` is not a list of HOST:PORT"),
+            Error::Unreachable { problems } => write!(f, "no broker can be reached: {}", problems.join("; ")),
+            Error::Refused(refused) => refused.fmt(f),
+            Error::TimedOut { problem: Some(problem) } => write!(f, "no answer in time ({problem})"),
+            Error::TimedOut { problem: None } => f.write_str("no answer in time"),
+            Error::Disconnected { problem: Some(problem) } => write!(f, "the connection broke ({problem})"),
+            Error::Disconnected { problem: None } => f.write_str("the connection broke"),
+            Error::Unsupported => {
+                f.write_str("the broker does not know this request in a version that this client speaks")
+            }
+            Error::Closed => f.write_str("it is closed"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
