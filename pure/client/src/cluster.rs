@@ -225,7 +225,9 @@ impl Cluster {
         let attempts = self.attempts.values().map(|attempts| attempts.not_before);
         let attempts = attempts.filter(|at| !self.held.is_empty() && *at > self.now);
         let refresh = self.refresh.is_none().then_some(self.refresh_at).filter(|at| at.0 != u64::MAX);
-        links.chain(held).chain(attempts).chain(refresh).min()
+        // What is sent without an answer is answered for at once, and looked at when next woken.
+        let answered = (!self.answers.is_empty()).then_some(self.now);
+        links.chain(held).chain(attempts).chain(refresh).chain(answered).min()
     }
 }
 

@@ -2,13 +2,17 @@
 //! went wrong.
 
 mod commands;
+mod problem;
+mod session;
+mod table;
+mod template;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// An event streaming platform that Kafka's clients use unchanged.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = problem::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,11 +21,19 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(commands::serve::Serve),
+    Topic(commands::topic::Topic),
+    Produce(Box<commands::produce::Produce>),
+    Consume(Box<commands::consume::Consume>),
+    Group(commands::group::Group),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Topic(topic) => return finish(topic.run()),
+        Command::Produce(produce) => return finish(produce.run()),
+        Command::Consume(consume) => return finish(consume.run()),
+        Command::Group(group) => return finish(group.run()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,6 +42,17 @@ fn main() -> ExitCode {
                 eprintln!("vltava: {problem}");
             }
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends a command over the protocol.
+fn finish(done: Result<(), problem::Problem>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("vltava: {}", problem.message);
+            problem.exit_code()
         }
     }
 }

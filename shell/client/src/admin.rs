@@ -39,9 +39,7 @@ impl Client {
     /// # Errors
     /// [`Error::BadAddress`], or [`Error::Unreachable`] once each address has failed.
     pub async fn connect(bootstrap: &str) -> Result<Client, Error> {
-        let mut options = Options::default();
-        options.bootstrap = addresses(bootstrap)?;
-        Client::with_options(options).await
+        Client::with_options(Options { bootstrap: addresses(bootstrap)?, ..Options::default() }).await
     }
 
     /// Connects with other options. Their `seed` is replaced by a random one.
@@ -235,8 +233,11 @@ impl Client {
     /// What a group has committed, of topics that still exist: the offsets at which it goes on.
     pub async fn committed_offsets(&self, group: impl Into<Text>) -> Result<BTreeMap<Spot, Offset>, Error> {
         let group = group.into();
-        let topics = self.overview().await?.topics.into_iter().map(|topic| (topic.id, topic.name)).collect();
-        self.ask_coordinator(&group.clone(), CommittedOffsets { group, topics }).await
+        let known = self.overview().await?.topics;
+        let topics = known.iter().map(|topic| (topic.id, topic.name.clone())).collect();
+        let mut offsets = self.ask_coordinator(&group.clone(), CommittedOffsets { group, topics }).await?;
+        offsets.retain(|spot, _| known.iter().any(|topic| topic.name == spot.0 && topic.partition(spot.1).is_some()));
+        Ok(offsets)
     }
 
     /// Sets offsets of a group that has no members at the moment.
@@ -309,8 +310,11 @@ fn owner(resource: &Resource) -> Target {
     }
 }
 
-/// Reads `HOST:PORT,[HOST6]:PORT`.
-fn addresses(text: &str) -> Result<Vec<(String, u16)>, Error> {
+/// Reads what `bootstrap.servers` is given as: `HOST:PORT,[HOST6]:PORT`.
+///
+/// # Errors
+/// [`Error::BadAddress`]
+pub fn addresses(text: &str) -> Result<Vec<(String, u16)>, Error> {
     let one = |part: &str| {
         let (host, port) = part.trim().rsplit_once(':')?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

@@ -35,7 +35,8 @@ mod error;
 mod link;
 mod producer;
 
-pub use admin::Client;
+pub use admin::{Client, addresses};
+pub use bytes::Bytes;
 pub use client::admin::{
     Config, ConfigSource, Group, GroupMember, ListedGroup, NewTopic, OffsetAt, Overview, Refused, ReplicaSize, Resource,
 };

@@ -153,7 +153,8 @@ impl Question for AlterOffsets {
 
     fn read(&self, response: Response) -> Result<(), Refused> {
         let Response::OffsetCommit(response) = response else { return Err(Refused::foreign()) };
-        let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-        codes.map(|code| Refused::check(code, None)).collect()
+        let mut codes =
+            response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+        codes.try_for_each(|code| Refused::check(code, None))
     }
 }

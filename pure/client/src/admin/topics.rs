@@ -146,7 +146,8 @@ impl Question for CreatePartitions {
     type Answer = ();
 
     fn request(&self) -> Request {
-        let topic = CreatePartitionsTopic { name: self.topic.clone(), count: self.total, ..Default::default() };
+        let (name, count) = (self.topic.clone(), self.total);
+        let topic = CreatePartitionsTopic { name, count, assignments: None, ..Default::default() };
         CreatePartitionsRequest { topics: vec![topic], timeout_ms: self.timeout_ms, ..Default::default() }.into()
     }
 

@@ -1,0 +1,147 @@
+//! What went wrong, in a sentence for people that names what to do, and as the exit code for scripts.
+
+use std::process::ExitCode;
+use vltava_client::{Error, ErrorCode};
+
+/// What the exit codes mean; shown by `--help`.
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed; 2 wrong words on the command line; \
+3 no broker answers; 4 there is no such topic or group.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Failed,
+    Usage,
+    Unreachable,
+    Missing,
+}
+
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub kind: Kind,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn failed(message: impl Into<String>) -> Problem {
+        Problem { kind: Kind::Failed, message: message.into() }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Problem {
+        Problem { kind: Kind::Usage, message: message.into() }
+    }
+
+    pub fn missing(message: impl Into<String>) -> Problem {
+        Problem { kind: Kind::Missing, message: message.into() }
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Unreachable => 3,
+            Kind::Missing => 4,
+        })
+    }
+
+    /// Of what was tried, over a connection to `bootstrap`.
+    pub fn of(doing: &str, bootstrap: &str, error: &Error) -> Problem {
+        match error {
+            Error::BadAddress(given) => {
+                Problem::usage(format!("--bootstrap `{given}` is no address: give HOST:PORT, such as 127.0.0.1:9092"))
+            }
+            Error::Unreachable { problems } => Problem {
+                kind: Kind::Unreachable,
+                message: format!(
+                    "no broker answers at {bootstrap} ({}): start one with `vltava serve`, or name another with \
+                     --bootstrap HOST:PORT",
+                    problems.join("; ")
+                ),
+            },
+            Error::TimedOut { problem } | Error::Disconnected { problem } => {
+                let message = format!("{doing}: {error}{}", elsewhere(bootstrap, problem.as_deref()));
+                Problem { kind: Kind::Unreachable, message }
+            }
+            Error::Refused(refused) => {
+                let hint = hint(refused.code).map_or(String::new(), |hint| format!("; {hint}"));
+                Problem::failed(format!("{doing}: {refused}{hint}"))
+            }
+            Error::Unsupported | Error::Closed => Problem::failed(format!("{doing}: {error}")),
+        }
+    }
+}
+
+impl From<std::io::Error> for Problem {
+    fn from(error: std::io::Error) -> Problem {
+        Problem::failed(error.to_string())
+    }
+}
+
+/// The usual cause where the bootstrap address answers and then nothing does.
+fn elsewhere(bootstrap: &str, problem: Option<&str>) -> &'static str {
+    let is_other = |problem: &str| !bootstrap.split(',').any(|address| problem.starts_with(address.trim()));
+    if problem.is_some_and(is_other) {
+        ": the broker names this address to its clients, and it cannot be reached from here; set advertised.listeners \
+         of the broker to one that can"
+    } else {
+        ""
+    }
+}
+
+/// What to do, where the broker's own words seldom say it.
+fn hint(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::TOPIC_ALREADY_EXISTS => "with --if-not-exists that is no error",
+        ErrorCode::NON_EMPTY_GROUP => "stop its consumers first",
+        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => {
+            "raise the topic's limit with `vltava topic alter TOPIC --config max.message.bytes=N`"
+        }
+        ErrorCode::INVALID_REPLICATION_FACTOR => "there cannot be more replicas than brokers",
+        ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
+            "fewer replicas are in sync than min.insync.replicas of the topic asks for"
+        }
+        ErrorCode::KAFKA_STORAGE_ERROR => "the broker cannot write to its disk: see its log",
+        ErrorCode::OFFSET_OUT_OF_RANGE => "`vltava topic describe TOPIC` shows where the partition begins and ends",
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED
+        | ErrorCode::GROUP_AUTHORIZATION_FAILED
+        | ErrorCode::CLUSTER_AUTHORIZATION_FAILED => "the broker's ACLs do not allow this client to do so",
+        _ => return None,
+    })
+}
+
+/// The known name that is most like the given one, where one is so like it that it may be meant.
+pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let close = known.map(|name| (edits(given, name), name)).min()?;
+    (close.0 <= (given.chars().count() / 3).max(1)).then_some(close.1)
+}
+
+/// How many letters to change, add or take away to get from one word to the other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (above, letter) in from.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = above + 1;
+        for (place, other) in to.iter().enumerate() {
+            let changed = corner + usize::from(letter != *other);
+            corner = row[place + 1];
+            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_meant_are_found() {
+        let known = ["rivers", "lakes", "__consumer_offsets"];
+        for (given, meant) in
+            [("rivrs", Some("rivers")), ("River", Some("rivers")), ("lake", Some("lakes")), ("x", None)]
+        {
+            assert_eq!(nearest(given, known.into_iter()), meant, "{given}");
+        }
+        assert_eq!(nearest("x", std::iter::empty()), None);
+    }
+}
