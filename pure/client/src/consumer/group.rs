@@ -106,6 +106,10 @@ impl Group {
         self.closing = true;
     }
 
+    pub fn open_commits(&self) -> Vec<BTreeMap<Spot, Offset>> {
+        self.commits.values().map(|commit| commit.offsets.clone()).collect()
+    }
+
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Left
     }
@@ -234,7 +238,7 @@ impl Group {
     }
 
     fn plan(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, until: Instant) {
-        let topics: BTreeSet<Text> = self.members.values().flat_map(|member| member.topics.iter().cloned()).collect();
+        let topics = self.planned_topics();
         let unknown = topics.iter().filter(|topic| !cluster.want(now, topic)).count();
         if unknown > 0 && now < until {
             return;
@@ -248,6 +252,11 @@ impl Group {
         };
         let assignments = assignment.iter().map(one).collect();
         self.sync(now, cluster, node, assignments);
+    }
+
+    /// What all members subscribe to, where this one leads.
+    fn planned_topics(&self) -> BTreeSet<Text> {
+        self.members.values().flat_map(|member| member.topics.iter().cloned()).collect()
     }
 
     fn sync(
@@ -272,9 +281,9 @@ impl Group {
     }
 
     fn stay(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, fetcher: &mut Fetcher, events: &mut Events) {
-        if !self.planned.is_empty() && self.planned != counts(cluster, &self.planned.keys().cloned().collect()) {
-            // There are more partitions than were planned with: the group meets again.
-            self.planned.clear();
+        if !self.members.is_empty() && self.planned != counts(cluster, &self.planned_topics()) {
+            // There are other partitions than were planned with: the group meets again.
+            self.members.clear();
             self.phase = Phase::Outside;
             return self.settle(now, cluster, node, fetcher, events);
         }
@@ -627,17 +636,20 @@ impl Group {
         self.members.clear();
         self.planned.clear();
         let Some(node) = self.coordinator else { return };
-        if response.leader == response.member_id && !response.skip_assignment {
+        if response.leader == response.member_id {
             let member = |one: &wire::join_group_response::JoinGroupResponseMember| {
                 (one.member_id.detached(), decode_subscription(&one.metadata).unwrap_or_default())
             };
             self.members = response.members.iter().map(member).collect();
-            let until = now.plus_ms(1000);
-            self.phase = Phase::Planning(until);
-            self.plan(now, cluster, node, until);
-        } else {
-            self.sync(now, cluster, node, Vec::new());
+            if !response.skip_assignment {
+                let until = now.plus_ms(1000);
+                self.phase = Phase::Planning(until);
+                return self.plan(now, cluster, node, until);
+            }
+            // A static leader that comes back keeps the assignment of before, and watches for more partitions (KIP-814).
+            self.planned = counts(cluster, &self.planned_topics());
         }
+        self.sync(now, cluster, node, Vec::new());
     }
 
     fn synced(

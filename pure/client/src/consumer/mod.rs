@@ -206,6 +206,12 @@ impl Consumer {
         number
     }
 
+    /// Commits that have no answer yet.
+    #[must_use]
+    pub fn open_commits(&self) -> Vec<BTreeMap<Spot, Offset>> {
+        self.group.as_ref().map_or_else(Vec::new, Group::open_commits)
+    }
+
     /// Leaves the group, after a last automatic commit.
     pub fn close(&mut self, now: Instant) {
         if let Some(group) = &mut self.group {
