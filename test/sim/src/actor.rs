@@ -20,7 +20,7 @@ pub enum ActorInput {
 
 #[derive(Debug)]
 pub enum ActorOutput {
-    Connect { link: LinkId, host: String, port: u16 },
+    Connect { link: LinkId, host: String },
     Send { link: LinkId, bytes: Bytes },
     Close { link: LinkId },
 }

@@ -1,10 +1,9 @@
 //! The simulator tested on something simple: shards that send back what they get, each frame by way of another shard
 //! or of a job, and clients that check that every answer is theirs and in order.
 
-use crate::{
-    Actor, ActorInput, ActorOutput, ConnId, Crash, Input, InputOf, LinkId, Node, Output, OutputOf, Program, Ticket,
-    World,
-};
+use crate::actor::{Actor, ActorInput, ActorOutput, LinkId};
+use crate::node::{ConnId, Crash, Input, InputOf, Node, Output, OutputOf, Program, Ticket};
+use crate::world::World;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -100,7 +99,7 @@ struct EchoProgram;
 impl Program for EchoProgram {
     type Shard = Echo;
 
-    fn boot(&mut self, _now: Now, seed: u64) -> Vec<Echo> {
+    fn boot(&mut self, _now: Now, seed: u64) -> Result<Vec<Echo>, String> {
         let shard = |number| Echo {
             shards: 3,
             rng: Rng::new(seed + number),
@@ -108,7 +107,7 @@ impl Program for EchoProgram {
             asked: 0,
             stopping: false,
         };
-        (0..3).map(shard).collect()
+        Ok((0..3).map(shard).collect())
     }
 
     fn ended(&mut self, _crash: Crash, _rng: &mut Rng) {}
@@ -136,7 +135,7 @@ impl Caller {
         self.link = LinkId(self.link.0 + 1);
         self.expected.clear();
         self.inbox.clear();
-        out.push(ActorOutput::Connect { link: self.link, host: World::<EchoProgram, Caller>::host(0), port: 9092 });
+        out.push(ActorOutput::Connect { link: self.link, host: World::<EchoProgram, Caller>::host(0) });
     }
 
     fn send(&mut self, out: &mut Vec<ActorOutput>) {

@@ -5,8 +5,14 @@
 //! know how a broker does what it does: it looks at it through its inputs and outputs and through clients.
 
 mod actor;
+mod actors;
+mod broker;
+mod host;
 mod network;
 mod node;
+mod oracle;
+mod runner;
+mod scenario;
 mod schedule;
 mod trace;
 mod world;
@@ -14,7 +20,6 @@ mod world;
 #[cfg(test)]
 mod echo;
 
-pub use actor::{Actor, ActorInput, ActorOutput, LinkId};
-pub use node::{ConnId, Crash, Input, InputOf, Node, Output, OutputOf, Program, Ticket};
-pub use trace::Trace;
-pub use world::{Pace, Process, World};
+pub use oracle::Figures;
+pub use runner::{Failed, attempt, known_seeds};
+pub use scenario::{Kind, Outcome};

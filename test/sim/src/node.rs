@@ -25,13 +25,35 @@ pub enum Input<Done, Message> {
 
 #[derive(Debug)]
 pub enum Output<Frame, Job, Message> {
-    Send { connection: ConnId, frame: Frame },
-    Close { connection: ConnId, reason: String },
-    Pause { connection: ConnId },
-    Resume { connection: ConnId },
-    Job { ticket: Ticket, job: Job },
-    ToShard { to: ShardId, message: Message },
-    Log { text: String },
+    Send {
+        connection: ConnId,
+        frame: Frame,
+    },
+    Close {
+        connection: ConnId,
+        reason: String,
+    },
+    Pause {
+        connection: ConnId,
+    },
+    Resume {
+        connection: ConnId,
+    },
+    Job {
+        ticket: Ticket,
+        job: Job,
+    },
+    ToShard {
+        to: ShardId,
+        message: Message,
+    },
+    Log {
+        text: String,
+    },
+    /// The process ends itself rather than risk what it promised.
+    Fatal {
+        reason: String,
+    },
     Stopped,
 }
 
@@ -68,7 +90,8 @@ pub enum Crash {
 pub trait Program {
     type Shard: Node;
 
-    fn boot(&mut self, now: Now, seed: u64) -> Vec<Self::Shard>;
+    /// The shards, or why the process cannot start.
+    fn boot(&mut self, now: Now, seed: u64) -> Result<Vec<Self::Shard>, String>;
     /// The shards are gone: do to the disk what this end does to it.
     fn ended(&mut self, crash: Crash, rng: &mut Rng);
 }

@@ -16,6 +16,9 @@ use types::{Instant, Now, Rng, ShardId, Timestamp};
 /// The wall clock at the beginning: a Monday of 2026.
 const WALL_START_MS: i64 = 1_767_600_000_000;
 
+/// More events than can happen at one moment where everybody makes progress.
+const AT_ONCE_MAX: u64 = 10_000;
+
 /// How long things take, in microseconds; each delay is drawn between the two.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -96,7 +99,11 @@ pub struct World<P: Program, A: Actor> {
     pub processes: Vec<Process<P>>,
     /// How far the wall clock is off, in milliseconds.
     pub wall_skew_ms: i64,
+    /// Whether a process may end itself or fail to start, because its disk fails.
+    pub may_fail: bool,
     at: Instant,
+    /// How many events have happened at this moment.
+    at_once: u64,
     actors: Vec<ActorRoom<A>>,
     network: Network,
     schedule: Schedule<Event<P::Shard>>,
@@ -111,7 +118,9 @@ impl<P: Program, A: Actor> World<P, A> {
             trace: Trace::new(print),
             processes: programs.into_iter().map(idle).collect(),
             wall_skew_ms: 0,
+            may_fail: false,
             at: Instant(1_000_000),
+            at_once: 0,
             actors: Vec::new(),
             network: Network::default(),
             schedule: Schedule::default(),
@@ -131,10 +140,6 @@ impl<P: Program, A: Actor> World<P, A> {
         actor
     }
 
-    pub fn actors(&self) -> impl Iterator<Item = &A> {
-        self.actors.iter().map(|room| &room.actor)
-    }
-
     /// The host that names a process on the simulated network.
     #[must_use]
     pub fn host(process: usize) -> String {
@@ -144,6 +149,8 @@ impl<P: Program, A: Actor> World<P, A> {
     /// Lets the world go on until `until`.
     pub fn run(&mut self, until: Instant) {
         while let Some((at, event)) = self.schedule.next(until) {
+            self.at_once = if at == self.at { self.at_once + 1 } else { 0 };
+            assert!(self.at_once < AT_ONCE_MAX, "time stands still at {} us: somebody is busy for ever", at.0);
             self.at = at;
             self.happen(event);
         }
@@ -199,7 +206,8 @@ impl<P: Program, A: Actor> World<P, A> {
                 }
                 self.network.forget_closed(connection);
             }
-            Event::Boot { process } => self.boot(process),
+            Event::Boot { process } if !self.processes[process].is_up() => self.boot(process),
+            Event::Boot { .. } => {}
         }
     }
 }
@@ -212,7 +220,13 @@ impl<P: Program, A: Actor> World<P, A> {
         let (now, seed) = (self.now(), self.rng.next_u64());
         self.trace.say(self.at, format_args!("process {process} starts"));
         let home = &mut self.processes[process];
-        let nodes = home.program.boot(now, seed);
+        let nodes = match home.program.boot(now, seed) {
+            Ok(nodes) => nodes,
+            Err(reason) => {
+                assert!(self.may_fail, "process {process} does not start: {reason}");
+                return self.boot_later(process, 50_000);
+            }
+        };
         home.shards =
             nodes.into_iter().map(|node| ShardRoom { node, wake: None, stalled: None, stopped: false }).collect();
         let (run, count) = (home.run, home.shards.len());
@@ -366,7 +380,13 @@ impl<P: Program, A: Actor> World<P, A> {
 
     fn shard_output(&mut self, process: usize, shard: ShardId, output: OutputOf<P::Shard>) {
         let run = self.processes[process].run;
-        self.trace.say(self.at, format_args!("{process}/{shard}   -> {}", Brief(&output)));
+        match &output {
+            Output::Log { text } => self.trace.say(self.at, format_args!("{process}/{shard} says {text}")),
+            Output::Close { connection, reason } => {
+                self.trace.say(self.at, format_args!("{process}/{shard} closes {}: {reason}", connection.0));
+            }
+            _ => self.trace.say(self.at, format_args!("{process}/{shard}   -> {}", Brief(&output))),
+        }
         match output {
             Output::Send { connection, frame } => self.write((process, run, shard), connection, Some(frame)),
             Output::Close { connection, .. } => self.write((process, run, shard), connection, None),
@@ -394,6 +414,11 @@ impl<P: Program, A: Actor> World<P, A> {
                 self.plan_shard((process, run, to), at, Happening::Input(Input::FromShard { from: shard, message }));
             }
             Output::Log { .. } => {}
+            Output::Fatal { reason } => {
+                assert!(self.may_fail, "process {process} ends itself: {reason}");
+                self.crash(process, Crash::Kill);
+                self.boot_later(process, 20_000);
+            }
             Output::Stopped => self.shard_stopped(process, shard),
         }
     }
@@ -438,6 +463,7 @@ impl<P: Program, A: Actor> World<P, A> {
             ActorInput::Received(_, bytes) => self.trace.note(self.at, "client received", actor as u64, bytes),
             ActorInput::Closed(_) => self.trace.note(self.at, "client closed", actor as u64, &[]),
         }
+        self.trace.say(self.at, format_args!("client {actor} {}", Brief(&input)));
         let now = self.now();
         let mut outputs = Vec::new();
         self.actors[actor].actor.handle(now, input, &mut outputs);
@@ -455,7 +481,7 @@ impl<P: Program, A: Actor> World<P, A> {
 
     fn actor_output(&mut self, actor: usize, output: ActorOutput) {
         match output {
-            ActorOutput::Connect { link, host, .. } => self.connect(actor, link, &host),
+            ActorOutput::Connect { link, host } => self.connect(actor, link, &host),
             ActorOutput::Send { link, bytes } => {
                 if let Some(id) = self.network.by_link(actor, link) {
                     self.send_up(id, &bytes);

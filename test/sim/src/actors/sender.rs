@@ -1,0 +1,136 @@
+//! A producer at work: sends records to some topics, in bursts, and reports what it is told of each.
+
+use super::SharedOracle;
+use crate::actor::{Actor, ActorInput, ActorOutput};
+use crate::host::{Engine, Host};
+use crate::oracle::{Id, Sent};
+use bytes::{BufMut, Bytes, BytesMut};
+use client::{Acks, Message, Producer, ProducerOptions, SendError};
+use std::collections::BTreeMap;
+use types::{ErrorCode, Instant, Now, PartitionIndex, Rng, Text};
+
+pub struct Sender {
+    number: usize,
+    host: Host<Producer>,
+    oracle: SharedOracle,
+    rng: Rng,
+    acks: Acks,
+    once: bool,
+    /// Topics to send to.
+    topics: Vec<Text>,
+    /// Milliseconds between bursts, at most.
+    pace_ms: u64,
+    left: u64,
+    next_burst: Instant,
+    open: BTreeMap<u64, (Id, Text)>,
+}
+
+impl Sender {
+    #[must_use]
+    pub fn new(number: usize, options: ProducerOptions, oracle: SharedOracle, topics: Vec<Text>, seed: u64) -> Sender {
+        let mut rng = Rng::new(seed);
+        Sender {
+            number,
+            acks: options.acks,
+            once: options.idempotent && options.acks == Acks::All,
+            host: Host::new(Producer::new(options)),
+            oracle,
+            topics,
+            pace_ms: 1 + rng.below(60),
+            left: 20 + rng.below(300),
+            next_burst: Instant(0),
+            open: BTreeMap::new(),
+            rng,
+        }
+    }
+
+    fn burst(&mut self, now: Now) {
+        let count = 1 + self.rng.below(8);
+        for _ in 0..count.min(self.left) {
+            if self.host.engine.has_room() {
+                self.left -= 1;
+                self.send(now);
+            }
+        }
+        if self.rng.one_in(10) {
+            self.host.engine.flush(now);
+        }
+    }
+
+    fn send(&mut self, now: Now) {
+        let pick = usize::try_from(self.rng.below(self.topics.len() as u64)).expect("few");
+        let topic = self.topics[pick].clone();
+        let mut oracle = self.oracle.borrow_mut();
+        let nature = oracle.natures.get(&topic).copied().unwrap_or_default();
+        let count = oracle.partitions.get(&topic).copied().unwrap_or(1);
+        let key = (nature.compacted || self.rng.one_in(3)).then(|| format!("k{}", self.rng.below(20)).into_bytes());
+        let is_tombstone = nature.compacted && self.rng.one_in(8);
+        let sent = Sent { topic: topic.clone(), key: key.clone(), is_tombstone, once: self.once };
+        let id = oracle.send(sent);
+        let number = Bytes::copy_from_slice(&id.0.to_be_bytes());
+        let mut message = Message { topic: topic.clone(), key: key.map(Bytes::from), ..Message::default() };
+        if is_tombstone {
+            message.headers.push((Text::from_static("id"), Some(number)));
+        } else {
+            let mut value = BytesMut::from(&number[..]);
+            let length = usize::try_from(self.rng.below(300)).expect("small");
+            value.put_bytes(b'.', length);
+            message.value = Some(value.freeze());
+        }
+        if self.rng.one_in(3) {
+            let partition = self.rng.below(u64::from(count.unsigned_abs()));
+            message.partition = Some(PartitionIndex(i32::try_from(partition).expect("few")));
+        }
+        self.open.insert(id.0, (id, topic));
+        *oracle.open.entry(self.number).or_default() = self.open.len();
+        drop(oracle);
+        self.host.engine.send(now, message, id.0);
+    }
+
+    fn deliveries(&mut self) {
+        while let Some(delivery) = self.host.engine.poll_delivery() {
+            let (id, topic) = self.open.remove(&delivery.tag).expect("each record is reported once");
+            let mut oracle = self.oracle.borrow_mut();
+            oracle.open.insert(self.number, self.open.len());
+            match delivery.result {
+                Ok(place) => {
+                    let by_all = self.acks == Acks::All;
+                    oracle.acknowledged(&(topic, place.partition), place.offset, id, by_all);
+                }
+                Err(error) => {
+                    oracle.figures.failed += 1;
+                    let fleeting = oracle.natures.get(&topic).is_none_or(|nature| nature.fleeting);
+                    assert!(fleeting || is_expected(&error), "{topic}: a record is refused: {error:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Whether a producer that does nothing wrong may be told this while the world breaks.
+fn is_expected(error: &SendError) -> bool {
+    match error {
+        SendError::TimedOut { .. } => true,
+        SendError::Refused { code, .. } => *code == ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+impl Actor for Sender {
+    fn handle(&mut self, now: Now, input: ActorInput, out: &mut Vec<ActorOutput>) {
+        self.host.input(now, input);
+        if self.oracle.borrow().is_healing {
+            self.left = 0;
+        }
+        if self.left > 0 && now.at >= self.next_burst {
+            self.burst(now);
+            self.next_burst = now.at.plus_ms(self.rng.below(self.pace_ms) + 1);
+        }
+        self.deliveries();
+        self.host.output(out);
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let burst = (self.left > 0).then_some(self.next_burst);
+        Engine::next_wake(&self.host.engine).into_iter().chain(burst).min()
+    }
+}

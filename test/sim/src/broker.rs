@@ -1,0 +1,140 @@
+//! The real broker as a process of the simulation: its shards, started from settings and a disk in memory.
+
+use crate::node::{self, ConnId, Crash, InputOf, Node, OutputOf, Program};
+use broker::{Job, JobDone, Listener, Message, Outbox, Settings, Shard, Start};
+use bytes::Bytes;
+use log::{MemoryDisk, MemoryFile};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use types::{Instant, Now, Rng, Text};
+
+/// Gives what the broker hands to itself a name in the trace, which is all that the simulator may know of it.
+macro_rules! sealed {
+    ($name:ident($inner:ty)) => {
+        pub struct $name($inner);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    };
+}
+
+sealed!(Work(Job<MemoryDisk>));
+sealed!(Done(JobDone<MemoryDisk>));
+sealed!(Note(Message<MemoryDisk>));
+sealed!(Answer(broker::Frame<MemoryFile>));
+
+pub struct BrokerShard {
+    shard: Shard<MemoryDisk>,
+    /// Where clients find this process.
+    local: SocketAddr,
+}
+
+impl Node for BrokerShard {
+    type Job = Work;
+    type Done = Done;
+    type Message = Note;
+    type Frame = Answer;
+
+    fn handle(&mut self, now: Now, input: InputOf<Self>, out: &mut Vec<OutputOf<Self>>) {
+        let mut outbox = Outbox::default();
+        self.shard.handle(now, self.input(input), &mut outbox);
+        out.extend(outbox.outputs.into_iter().filter_map(output));
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.shard.next_wake()
+    }
+
+    fn run(job: Work) -> Done {
+        Done(job.0.run())
+    }
+
+    fn read(frame: &Answer) -> Option<Bytes> {
+        let bytes = frame.0.read_whole().ok()?;
+        (bytes.len() as u64 == frame.0.length()).then_some(bytes)
+    }
+}
+
+impl BrokerShard {
+    fn input(&self, input: InputOf<BrokerShard>) -> broker::Input<MemoryDisk> {
+        use broker::Input as To;
+        use node::Input as From;
+        match input {
+            From::Started => To::Started,
+            From::Opened { connection } => {
+                let peer = SocketAddr::from((Ipv4Addr::new(10, 0, 1, 1), 40_000));
+                To::Opened { connection: conn(connection), peer, local: self.local }
+            }
+            From::Received { connection, frame } => To::Received { connection: conn(connection), frame },
+            From::Closed { connection } => To::Closed { connection: conn(connection) },
+            From::Wake => To::Wake,
+            From::JobDone { ticket, done } => To::JobDone { ticket: broker::Ticket(ticket.0), done: done.0 },
+            From::FromShard { from, message } => To::FromShard { from, message: message.0 },
+            From::Stop => To::Stop,
+        }
+    }
+}
+
+fn conn(connection: ConnId) -> broker::ConnId {
+    broker::ConnId(connection.0)
+}
+
+fn output(output: broker::Output<MemoryDisk>) -> Option<OutputOf<BrokerShard>> {
+    use broker::Output as From;
+    use node::Output as To;
+    let id = |connection: broker::ConnId| ConnId(connection.0);
+    Some(match output {
+        From::Send { connection, frame } => To::Send { connection: id(connection), frame: Answer(frame) },
+        From::Close { connection, reason } => {
+            To::Close { connection: id(connection), reason: reason.unwrap_or_default() }
+        }
+        From::Pause { connection } => To::Pause { connection: id(connection) },
+        From::Resume { connection } => To::Resume { connection: id(connection) },
+        From::Job { ticket, job } => To::Job { ticket: node::Ticket(ticket.0), job: Work(job) },
+        From::ToShard { to, message } => To::ToShard { to, message: Note(message) },
+        From::Log { level, text } => To::Log { text: format!("{level:?}: {text}") },
+        From::Fatal { reason } => To::Fatal { reason },
+        From::Stopped => To::Stopped,
+        From::Observed { .. } => return None,
+    })
+}
+
+/// A broker's settings and disk.
+pub struct BrokerProgram {
+    pub disk: MemoryDisk,
+    pub settings: Settings,
+    pub shards: u16,
+    pub host: String,
+}
+
+/// The port of every simulated broker.
+pub const PORT: u16 = 9092;
+
+impl Program for BrokerProgram {
+    type Shard = BrokerShard;
+
+    fn boot(&mut self, now: Now, seed: u64) -> Result<Vec<BrokerShard>, String> {
+        let listener =
+            Listener { name: Text::from_static("PLAINTEXT"), host: Text::from(self.host.as_str()), port: PORT };
+        let start = Start {
+            disk: self.disk.clone(),
+            settings: self.settings.clone(),
+            shards: self.shards,
+            seed,
+            now,
+            listeners: vec![listener],
+        };
+        let booted = broker::boot(start).map_err(|error| error.to_string())?;
+        let local = SocketAddr::new(self.host.parse().expect("hosts are addresses here"), PORT);
+        Ok(booted.shards.into_iter().map(|shard| BrokerShard { shard, local }).collect())
+    }
+
+    fn ended(&mut self, crash: Crash, _: &mut Rng) {
+        if crash == Crash::PowerLoss {
+            self.disk.lose_power();
+        }
+    }
+}
