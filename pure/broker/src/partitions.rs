@@ -115,12 +115,15 @@ impl<D: Disk> Shard<D> {
         let appended = match replica.append(now, records, Origin::Client) {
             Ok(appended) => appended,
             Err(rejected) => {
-                self.note_offline(partition);
+                self.note_refused(partition, &rejected);
                 self.touch(partition);
                 return Some(Outcome::Rejected(rejected));
             }
         };
         let committed = appended.end_offset <= replica.high_watermark();
+        if std::mem::take(&mut self.refusing_writes) {
+            self.log(Level::Info, "the disk takes writes again".to_owned());
+        }
         self.figures.bytes_appended += bytes as u64;
         self.touch(partition);
         let Some(deadline) = committed_by.filter(|_| !committed) else {
@@ -360,6 +363,21 @@ impl<D: Disk> Shard<D> {
         }
         for job in jobs {
             self.start_job(JobFor::Partition(partition), Job::Log(job));
+        }
+    }
+
+    /// Says why the disk refuses writes: once until it takes one again, for producers try and try again.
+    fn note_refused(&mut self, partition: TopicPartition, rejected: &record::Rejected) {
+        let online = self.partitions.leader(partition).is_some_and(|replica| replica.offline_reason().is_none());
+        if !online {
+            return self.note_offline(partition);
+        }
+        if rejected.code == ErrorCode::KAFKA_STORAGE_ERROR && !std::mem::replace(&mut self.refusing_writes, true) {
+            let text = format!(
+                "produce requests are refused until the disk takes writes again (make room on it): {}",
+                rejected.message
+            );
+            self.log(Level::Error, text);
         }
     }
 

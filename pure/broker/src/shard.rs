@@ -57,6 +57,8 @@ pub struct Shard<D: Disk> {
     pub(crate) figures: Figures,
     /// Logs that are being opened.
     pub(crate) opening: usize,
+    /// The disk has refused a write and has not taken one since.
+    pub(crate) refusing_writes: bool,
     /// Partitions whose going offline has been told.
     pub(crate) offline: BTreeSet<TopicPartition>,
     /// Producer ids that this shard may still give out.
@@ -111,6 +113,7 @@ impl<D: Disk> Shard<D> {
             last_run: parts.last_run,
             done: Vec::new(),
             opening: 0,
+            refusing_writes: false,
             offline: BTreeSet::new(),
             producer_ids: 0..0,
             closing: Closing::default(),

@@ -182,3 +182,23 @@ fn a_group_forms_commits_and_is_there_after_a_restart() {
     let fetched = world.ask(connection, 8, &request);
     assert_eq!(fetched.groups[0].topics[0].partitions[0].committed_offset, 42);
 }
+
+#[test]
+fn a_full_disk_refuses_produce_keeps_reading_and_goes_on_by_itself() {
+    let disk = MemoryDisk::new(1);
+    let mut world = World::start(disk.clone(), 1, &[]);
+    create(&mut world, "t", 1);
+    let connection = world.connect(1);
+    world.ask(connection, 9, &produce("t", 0, 1, batch(&["kept"])));
+    disk.set_capacity_bytes(0);
+    for _ in 0..2 {
+        let refused = world.ask(connection, 9, &produce("t", 0, 1, batch(&["refused"])));
+        assert_eq!(refused.responses[0].partition_responses[0].error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+    }
+    assert_eq!(values(&world.ask(connection, 12, &fetch("t", 1, 0, 0))), ["kept"]);
+    disk.set_capacity_bytes(u64::MAX);
+    let response = world.ask(connection, 9, &produce("t", 0, 1, batch(&["later"])));
+    assert_eq!(response.responses[0].partition_responses[0].base_offset, 1);
+    let told = world.lines.iter().filter(|line| line.contains("refused") || line.contains("again")).count();
+    assert_eq!(told, 2, "{:?}", world.lines);
+}
