@@ -105,8 +105,13 @@ def pin(core):
         os.sched_setaffinity(0, {core})
 
 
+def quiet(address):
+    """Where to connect; brokers come and go here, which clients need not report."""
+    return {"bootstrap.servers": address, "log_level": 2}
+
+
 def create(broker, name, partitions, **config):
-    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+    admin = AdminClient({**quiet(broker.address)})
     admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
 
 
@@ -126,7 +131,7 @@ def send(broker, topic, partitions, size, total, **options):
     """Sends `total` bytes of payload, partition after partition in runs of 64 KiB; seconds taken."""
     made, count, run = bodies(size), total // size, max(1, 65_536 // size)
     failures = []
-    producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 5, "batch.size": 65_536 * 2, "acks": "1",
+    producer = Producer({**quiet(broker.address), "linger.ms": 5, "batch.size": 65_536 * 2, "acks": "1",
                          "queue.buffering.max.messages": 400_000, "queue.buffering.max.kbytes": 262_144, **options})
     note = lambda error, _: error and failures.append(error)
     started, partition = time.monotonic(), 0
@@ -189,7 +194,7 @@ def produce_1k_group_commit(o):
 
 def send_one_by_one(address, seconds, core, results):
     pin(core)
-    producer = Producer({"bootstrap.servers": address, "linger.ms": 0, "acks": "all"})
+    producer = Producer({**quiet(address), "linger.ms": 0, "acks": "all"})
     count, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         producer.produce("bench", b"x" * 100)
@@ -232,7 +237,7 @@ def consume_1k(options):
     with Broker(options) as broker:
         create(broker, "bench", 16)
         send(broker, "bench", 16, 1024, total)
-        consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "bench", "enable.auto.commit": False,
+        consumer = Consumer({**quiet(broker.address), "group.id": "bench", "enable.auto.commit": False,
                              "fetch.message.max.bytes": 1 << 20, "queued.max.messages.kbytes": 131_072})
         before, started, got = broker.cpu(), time.monotonic(), 0
         consumer.assign([TopicPartition("bench", p, 0) for p in range(16)])
@@ -245,7 +250,7 @@ def consume_1k(options):
 
 def listen(address, count, core, ready, results):
     pin(core)
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "bench", "enable.auto.commit": False,
+    consumer = Consumer({**quiet(address), "group.id": "bench", "enable.auto.commit": False,
                          "fetch.wait.max.ms": 100})
     consumer.assign([TopicPartition("bench", 0, 0)])
     latencies = []
@@ -267,7 +272,7 @@ def latency_1000_a_second(options):
         ready, results = multiprocessing.Event(), multiprocessing.Queue()
         reader = multiprocessing.Process(target=listen, args=(broker.address, count, options.client_core, ready, results))
         reader.start()
-        producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 0, "acks": "all"})
+        producer = Producer({**quiet(broker.address), "linger.ms": 0, "acks": "all"})
         while not ready.is_set():
             producer.produce("bench", b"%020d" % time.monotonic_ns())
             producer.flush()
@@ -310,7 +315,7 @@ def idle_connections(options):
 def start_and_stop(options):
     started = time.monotonic()
     with Broker(options) as broker:
-        producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 0})
+        producer = Producer({**quiet(broker.address), "linger.ms": 0})
         producer.produce("first", b"x")
         assert producer.flush(30) == 0
         first = time.monotonic() - started
@@ -329,7 +334,7 @@ def thousand_partitions_and_kill(options):
         broker.stop(signal.SIGKILL)
         started = time.monotonic()
         broker.start()
-        consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "bench"})
+        consumer = Consumer({**quiet(broker.address), "group.id": "bench"})
         for partition in range(1000):
             assert consumer.get_watermark_offsets(TopicPartition("bench", partition), timeout=60)[1] > 0
         back = time.monotonic() - started
