@@ -111,7 +111,7 @@ def quiet(address):
 
 
 def create(broker, name, partitions, **config):
-    admin = AdminClient({**quiet(broker.address)})
+    admin = AdminClient(quiet(broker.address))
     admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
 
 
