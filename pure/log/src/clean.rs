@@ -387,6 +387,9 @@ impl<'a, D: Disk> Output<'a, D> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         self.file.write_at(self.written, &[&self.buffer])?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
@@ -424,7 +427,9 @@ impl<'a, D: Disk> Output<'a, D> {
         let path = Self::path(self.job, self.segment.base, suffix);
         let file = self.job.disk.open(&path, Open::Create)?;
         file.truncate(0)?;
-        file.write_at(0, &[bytes])?;
+        if !bytes.is_empty() {
+            file.write_at(0, &[bytes])?;
+        }
         Ok(file.sync()?)
     }
 }

@@ -546,6 +546,7 @@ impl DiskFile for MemoryFile {
         with(&self.shared, |state| {
             state.counts.writes += 1;
             let bytes = pieces.concat();
+            assert!(!bytes.is_empty(), "a write of nothing to {}: systems differ in what they make of it", self.path);
             let at = index(position);
             if let Err((error, torn)) = state.fault(Operation::Write, &self.path) {
                 state.file(self.id).write(at, &bytes[..torn.min(bytes.len())]);
