@@ -54,7 +54,8 @@ impl Problem {
                 message: format!(
                     "no broker answers at {bootstrap} ({}): start one with `vltava serve`, or name another with \
                      --bootstrap HOST:PORT",
-                    problems.join("; ")
+                    // One that stands alone need not name its address again.
+                    problems.join("; ").trim_start_matches(&format!("{bootstrap}: "))
                 ),
             },
             Error::TimedOut { problem } | Error::Disconnected { problem } => {
@@ -62,8 +63,8 @@ impl Problem {
                 Problem { kind: Kind::Unreachable, message }
             }
             Error::Refused(refused) => {
-                let hint = hint(refused.code).map_or(String::new(), |hint| format!("; {hint}"));
-                Problem::failed(format!("{doing}: {refused}{hint}"))
+                let hint = hint(refused.code, refused.message.is_some());
+                Problem::failed(format!("{doing}: {refused}{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
             }
             Error::Unsupported | Error::Closed => Problem::failed(format!("{doing}: {error}")),
         }
@@ -87,15 +88,14 @@ fn elsewhere(bootstrap: &str, problem: Option<&str>) -> &'static str {
     }
 }
 
-/// What to do, where the broker's own words seldom say it.
-fn hint(code: ErrorCode) -> Option<&'static str> {
+/// What to do, where the broker's own words do not say it.
+fn hint(code: ErrorCode, has_words: bool) -> Option<&'static str> {
     Some(match code {
         ErrorCode::TOPIC_ALREADY_EXISTS => "with --if-not-exists that is no error",
         ErrorCode::NON_EMPTY_GROUP => "stop its consumers first",
-        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => {
+        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE if !has_words => {
             "raise the topic's limit with `vltava topic alter TOPIC --config max.message.bytes=N`"
         }
-        ErrorCode::INVALID_REPLICATION_FACTOR => "there cannot be more replicas than brokers",
         ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND => {
             "fewer replicas are in sync than min.insync.replicas of the topic asks for"
         }
@@ -110,7 +110,8 @@ fn hint(code: ErrorCode) -> Option<&'static str> {
 
 /// The known name that is most like the given one, where one is so like it that it may be meant.
 pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let close = known.map(|name| (edits(given, name), name)).min()?;
+    let plain = given.to_lowercase();
+    let close = known.map(|name| (edits(&plain, &name.to_lowercase()), name)).min()?;
     (close.0 <= (given.chars().count() / 3).max(1)).then_some(close.1)
 }
 

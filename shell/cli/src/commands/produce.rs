@@ -12,12 +12,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::mpsc;
-use vltava_client::{Acks, Bytes, Codec, Message, PartitionIndex, Producer, ProducerOptions, Sending, Text};
+use vltava_client::{
+    Acks, Bytes, Codec, Message, PartitionIndex, Producer, ProducerOptions, Resource, Sending, Text, Topic,
+};
 
 /// Longest line: above what any broker takes, and less than would exhaust memory.
 const LINE_BYTES_MAX: u64 = 256 << 20;
 /// Lines that are read ahead.
 const LINES_MAX: usize = 256;
+/// What one batch holds, before compression.
+const BATCH_BYTES: usize = 256 << 10;
 /// Records whose delivery is open before the first of them is waited for.
 const OPEN_MAX: usize = 20_000;
 
@@ -95,7 +99,7 @@ impl Produce {
             )));
         }
         let mut lines = read_lines(self.file.as_deref())?;
-        let producer = session.client.producer(self.options());
+        let producer = session.client.producer(self.options(batch_bytes(session, &topic).await));
         let mut report = Report { bar: session.progress(), records: 0, bytes: 0, started: Instant::now() };
         let (mut open, shape) = (VecDeque::new(), self.shape()?);
         let sent = send(&shape, &producer, &mut lines, &mut open, &mut report).await;
@@ -125,7 +129,7 @@ impl Produce {
         )
     }
 
-    fn options(&self) -> ProducerOptions {
+    fn options(&self, batch_bytes: usize) -> ProducerOptions {
         let codec = match self.compression {
             CodecWord::None => Codec::None,
             CodecWord::Gzip => Codec::Gzip,
@@ -141,8 +145,7 @@ impl Produce {
         ProducerOptions {
             acks,
             idempotent: acks == Acks::All,
-            // Files come as fast as they can be read: larger batches than Kafka's default, which is for many small senders.
-            batch_bytes: 256 << 10,
+            batch_bytes,
             delivery_timeout_ms: self.connection.timeout.saturating_mul(1000),
             codec: (codec, codec.default_level()),
             ..ProducerOptions::default()
@@ -164,6 +167,15 @@ impl Produce {
         };
         Ok(Shape { separator, null_marker: self.null_marker.clone().map(String::into_bytes), template })
     }
+}
+
+/// Files come as fast as they can be read: larger batches than Kafka's default, as far as the topic takes them.
+async fn batch_bytes(session: &Session, topic: &Topic) -> usize {
+    let configs = session.client.configs(Resource::Topic(topic.name.clone())).await;
+    let Ok(configs) = configs else { return ProducerOptions::default().batch_bytes };
+    let limit =
+        configs.iter().find(|config| config.name == "max.message.bytes").and_then(|config| config.value.as_ref());
+    limit.and_then(|value| value.parse().ok()).map_or(BATCH_BYTES, |limit: usize| limit.min(BATCH_BYTES))
 }
 
 /// How a line becomes a record.

@@ -72,11 +72,11 @@ fn from_environment(environment: &[(String, String)]) -> Result<Vec<Given>, Vec<
     Ok(given.collect())
 }
 
-/// Variables with our prefix that are not settings: the log level, and what Kubernetes tells every container of a pod
-/// about a service that is called `vltava`.
+/// Variables with our prefix that are not settings: the log level, where clients connect, and what Kubernetes tells
+/// every container of a pod about a service that is called `vltava`.
 fn is_foreign(variable: &str) -> bool {
     let name = &variable[PREFIX.len()..];
-    name == "LOG" || name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_")
+    name == "LOG" || name == "BOOTSTRAP" || name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_")
 }
 
 fn from_flags(options: &Options) -> Vec<Given> {
