@@ -2,13 +2,16 @@
 
 use crate::{Codec, Invalid};
 use flate2::read::MultiGzDecoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use lz4::{BlockMode, BlockSize, ContentChecksum, EncoderBuilder};
+use lz4_flex::frame::FrameDecoder;
 use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 
 /// Kafka's default levels, for those codecs that have levels.
 pub const GZIP_LEVEL_DEFAULT: i32 = -1;
 pub const LZ4_LEVEL_DEFAULT: i32 = 9;
 pub const ZSTD_LEVEL_DEFAULT: i32 = 3;
+/// The highest that the library has; Kafka's, up to 17, ask a library of their own for more of the same.
+const LZ4_LEVEL_MAX: u32 = 12;
 
 impl Codec {
     /// The level that Kafka uses where none is configured; 0 for codecs without levels.
@@ -24,7 +27,6 @@ impl Codec {
 }
 
 /// Appends the compressed form of `plain` to `out`. A level outside of the codec's range is taken as the nearest one.
-/// lz4 has one level here, which every reader of lz4 understands; its `level` is accepted and changes nothing.
 pub(crate) fn compress(codec: Codec, level: i32, plain: &[u8], out: &mut Vec<u8>) {
     const MEMORY: &str = "writing to memory does not fail";
     match codec {
@@ -39,10 +41,15 @@ pub(crate) fn compress(codec: Codec, level: i32, plain: &[u8], out: &mut Vec<u8>
         Codec::Snappy => compress_xerial(plain, out),
         Codec::Lz4 => {
             // Kafka's own reader knows independent blocks only.
-            let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
-            let mut encoder = FrameEncoder::with_frame_info(info, out);
+            let mut encoder = EncoderBuilder::new()
+                .level(u32::try_from(level).unwrap_or(0).min(LZ4_LEVEL_MAX))
+                .block_mode(BlockMode::Independent)
+                .block_size(BlockSize::Max64KB)
+                .checksum(ContentChecksum::NoChecksum)
+                .build(out)
+                .expect("lz4 finds the memory it needs");
             encoder.write_all(plain).expect(MEMORY);
-            encoder.finish().expect(MEMORY);
+            encoder.finish().1.expect(MEMORY);
         }
         Codec::Zstd => {
             let range = zstd::compression_level_range();
@@ -169,6 +176,7 @@ impl Read for Snappy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lz4_flex::frame::{FrameEncoder, FrameInfo};
 
     fn text(bytes: usize) -> Vec<u8> {
         b"the river of Prague ".iter().copied().cycle().take(bytes).collect()
@@ -201,8 +209,8 @@ mod tests {
         check(Codec::Snappy, &snap::raw::Encoder::new().compress_vec(&plain).unwrap(), &plain);
 
         let info = FrameInfo::new()
-            .block_mode(BlockMode::Linked)
-            .block_size(BlockSize::Max1MB)
+            .block_mode(lz4_flex::frame::BlockMode::Linked)
+            .block_size(lz4_flex::frame::BlockSize::Max1MB)
             .block_checksums(true)
             .content_checksum(true)
             .content_size(Some(200_000));
@@ -218,6 +226,20 @@ mod tests {
         // Of unknown size and at the highest level: the widest window that a producer can ask for.
         zstd::stream::copy_encode(&plain[..], &mut whole_window, 22).unwrap();
         check(Codec::Zstd, &whole_window, &plain);
+    }
+
+    #[test]
+    fn a_higher_level_of_lz4_makes_less_of_it() {
+        let mut rng = types::Rng::new(5);
+        let words = ["river ", "bridge ", "castle ", "letter ", "trial ", "door ", "clerk ", "law "];
+        let plain: Vec<u8> = (0..20_000).flat_map(|_| words[usize::try_from(rng.below(8)).unwrap()].bytes()).collect();
+        let size = |level| {
+            let mut out = Vec::new();
+            compress(Codec::Lz4, level, &plain, &mut out);
+            check(Codec::Lz4, &out, &plain);
+            out.len()
+        };
+        assert!(size(12) <= size(9) && size(9) < size(1));
     }
 
     #[test]
