@@ -43,6 +43,8 @@ impl LocalFile {
     }
 
     fn write_slices(&self, mut position: u64, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        // Empty pieces at the front would look like a write that does not get on.
+        IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             let batch = &slices[..slices.len().min(PIECES_PER_CALL_MAX)];
             match pwritev(&self.inner.file, batch, position) {

@@ -4,6 +4,7 @@
 
 use crate::buffers::Memory;
 use crate::config::Config;
+use crate::http_port::BoundedListener;
 use crate::listen;
 use crate::metrics::{self, Process};
 use crate::shard::{Mail, Mailbox};
@@ -49,7 +50,7 @@ pub async fn serve(listener: TcpListener, shards: Vec<Mailbox>, memory: Arc<Memo
         .route("/health", get(health_page))
         .with_state(Arc::new(Sources { shards, memory }));
     let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
+        Ok(listener) => axum::serve(BoundedListener::new(listener), router).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {

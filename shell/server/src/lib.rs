@@ -12,6 +12,7 @@ mod clock;
 mod connection;
 mod file;
 mod http;
+mod http_port;
 mod limits;
 mod listen;
 mod metrics;

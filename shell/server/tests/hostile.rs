@@ -78,6 +78,15 @@ fn api_versions(correlation: u32) -> Vec<u8> {
     request
 }
 
+/// The same with `padding` bytes behind its last field, which a broker passes by.
+fn padded(correlation: u32, padding: usize) -> Vec<u8> {
+    let mut request = api_versions(correlation);
+    request.resize(request.len() + padding, 0xa5);
+    let length = u32::try_from(request.len() - 4).expect("small enough");
+    request[..4].copy_from_slice(&length.to_be_bytes());
+    request
+}
+
 impl Client {
     fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the connection stands");
@@ -197,6 +206,46 @@ fn pipelined_requests_are_answered_in_order() {
         assert_eq!(client.answer(), correlation);
     }
     writing.join().expect("no panic").expect("all sent");
+}
+
+#[test]
+fn large_and_small_requests_take_turns() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.connect();
+    let paddings = [70_000, 0, 3 << 20, 16 << 10, 1, 1 << 20, (64 << 10) - 14, 1_000, 65_536, 0, 5 << 20, 2];
+    let requests: Vec<u8> =
+        (0..).zip(paddings).flat_map(|(correlation, padding)| padded(correlation, padding)).collect();
+    let mut writer = client.stream.try_clone().expect("a second handle");
+    let writing = std::thread::spawn(move || writer.write_all(&requests));
+    for (correlation, _) in (0..).zip(paddings) {
+        assert_eq!(client.answer(), correlation);
+    }
+    writing.join().expect("no panic").expect("all sent");
+    assert_eq!(broker.metric("vltava_request_memory_bytes"), 0);
+}
+
+#[test]
+fn requests_that_hold_all_memory_between_them_still_finish() {
+    let broker = Broker::start(&["queued.max.request.bytes=500000"]);
+    let request = padded(1, 300_000);
+    let mut clients: Vec<Client> = (0..20).map(|_| broker.connect()).collect();
+    for client in &mut clients {
+        client.send(&request[..150_000]);
+    }
+    let finishing: Vec<_> = clients
+        .into_iter()
+        .map(|mut client| {
+            let rest = request[150_000..].to_vec();
+            std::thread::spawn(move || {
+                client.send(&rest);
+                client.answer()
+            })
+        })
+        .collect();
+    for client in finishing {
+        assert_eq!(client.join().expect("no panic"), 1);
+    }
+    assert_eq!(broker.metric("vltava_request_memory_bytes"), 0);
 }
 
 #[test]

@@ -20,13 +20,13 @@ pub struct Given {
 /// All that was given, weakest first, or every problem found.
 pub fn gather(options: &Options, environment: &[(String, String)]) -> Result<Vec<Given>, Vec<String>> {
     let mut problems = Vec::new();
-    let mut given = Vec::new();
-    for source in [from_file(options), from_environment(environment), Ok(from_flags(options)), from_sets(options)] {
-        match source {
-            Ok(found) => given.extend(found),
-            Err(problem) => problems.extend(problem),
-        }
-    }
+    let mut given = from_file(options).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Vec::new()
+    });
+    given.extend(from_environment(environment));
+    given.extend(from_flags(options));
+    given.extend(from_sets(options, &mut problems));
     problems.extend(given.iter().filter_map(refusal));
     if problems.is_empty() { Ok(given) } else { Err(problems) }
 }
@@ -43,11 +43,11 @@ fn refusal(given: &Given) -> Option<String> {
     })
 }
 
-fn from_file(options: &Options) -> Result<Vec<Given>, Vec<String>> {
+fn from_file(options: &Options) -> Result<Vec<Given>, String> {
     let Some(path) = &options.config else { return Ok(Vec::new()) };
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("cannot read --config {shown}: {error}")])?;
-    let properties = properties::parse(&text).map_err(|problem| vec![format!("{shown}, {problem}")])?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read --config {shown}: {error}"))?;
+    let properties = properties::parse(&text).map_err(|problem| format!("{shown}, {problem}"))?;
     let given = properties.into_iter().map(|property| Given {
         name: property.name,
         value: property.value,
@@ -57,7 +57,7 @@ fn from_file(options: &Options) -> Result<Vec<Given>, Vec<String>> {
 }
 
 /// `VLTAVA_LOG_RETENTION_MS` is `log.retention.ms`.
-fn from_environment(environment: &[(String, String)]) -> Result<Vec<Given>, Vec<String>> {
+fn from_environment(environment: &[(String, String)]) -> Vec<Given> {
     let own = environment.iter().filter(|(variable, _)| variable.starts_with(PREFIX) && !is_foreign(variable));
     let given = own.map(|(variable, value)| {
         let plain = variable[PREFIX.len()..].to_ascii_lowercase().replace('_', ".");
@@ -69,7 +69,7 @@ fn from_environment(environment: &[(String, String)]) -> Result<Vec<Given>, Vec<
             place: format!("the environment variable {variable}"),
         }
     });
-    Ok(given.collect())
+    given.collect()
 }
 
 /// Variables with our prefix that are not settings: the log level, where clients connect, and what Kubernetes tells
@@ -93,8 +93,7 @@ fn from_flags(options: &Options) -> Vec<Given> {
     given.collect()
 }
 
-fn from_sets(options: &Options) -> Result<Vec<Given>, Vec<String>> {
-    let mut problems = Vec::new();
+fn from_sets(options: &Options, problems: &mut Vec<String>) -> Vec<Given> {
     let mut given = Vec::new();
     for set in &options.set {
         match set.split_once('=') {
@@ -106,5 +105,5 @@ fn from_sets(options: &Options) -> Result<Vec<Given>, Vec<String>> {
             None => problems.push(format!("--set {set}: expected key=value")),
         }
     }
-    if problems.is_empty() { Ok(given) } else { Err(problems) }
+    given
 }

@@ -1,0 +1,126 @@
+//! Where settings come from, which wins, and what is said about those that cannot be taken.
+
+use server::config::{Config, Options};
+use std::path::PathBuf;
+
+struct Given {
+    options: Options,
+    environment: Vec<(String, String)>,
+    file: Option<PathBuf>,
+}
+
+impl Given {
+    fn new() -> Given {
+        let options = Options { data_dir: Some(PathBuf::from("data")), ..Options::default() };
+        Given { options, environment: Vec::new(), file: None }
+    }
+
+    fn file(mut self, name: &str, text: &str) -> Given {
+        let path = std::env::temp_dir().join(format!("vltava-settings-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("written");
+        self.options.config = Some(path.clone());
+        self.file = Some(path);
+        self
+    }
+
+    fn env(mut self, variable: &str, value: &str) -> Given {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn set(mut self, set: &str) -> Given {
+        self.options.set.push(set.to_owned());
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Given {
+        change(&mut self.options);
+        self
+    }
+
+    fn read(&self) -> Config {
+        Config::read(&self.options, &self.environment).expect("valid")
+    }
+
+    fn problems(&self) -> String {
+        Config::read(&self.options, &self.environment).expect_err("something is wrong").join("\n")
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+#[test]
+fn the_strongest_place_wins() {
+    let name = "log.retention.ms";
+    let mut given = Given::new().file("order", "log.retention.ms = 1\nnum.partitions: 7\nnode.id=5\n");
+    assert_eq!((given.read().settings.i64(name), given.read().settings.i64("num.partitions")), (1, 7));
+    given = given.env("VLTAVA_LOG_RETENTION_MS", "2").env("VLTAVA_NODE_ID", "6").env("HOME", "/x");
+    assert_eq!((given.read().settings.i64(name), given.read().settings.node_id().0), (2, 6));
+    given = given.with(|options| options.node_id = Some(8));
+    assert_eq!(given.read().settings.node_id().0, 8);
+    given = given.set("log.retention.ms=3").set("node.id=9");
+    assert_eq!((given.read().settings.i64(name), given.read().settings.node_id().0), (3, 9));
+}
+
+#[test]
+fn a_problem_names_its_place_and_the_likely_name() {
+    let given = Given::new()
+        .file("wrong", "# of mine\nlog.retention.mss=1\nnum.partitions=many\n")
+        .env("VLTAVA_NUM_PARTITION", "1")
+        .set("log.segment.byte=1")
+        .set("lonely");
+    let problems = given.problems();
+    for part in [
+        "line 2: there is no setting log.retention.mss; did you mean log.retention.ms?",
+        "line 3: Invalid value many for configuration num.partitions",
+        "variable VLTAVA_NUM_PARTITION: there is no setting num.partition; did you mean num.partitions?",
+        "--set log.segment.byte: there is no setting log.segment.byte; did you mean log.segment.bytes?",
+        "--set lonely: expected key=value",
+    ] {
+        assert!(problems.contains(part), "{part}\nis missing in\n{problems}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let config = Given::new().set("num.io.threads=4").read();
+    assert!(config.notes.iter().any(|note| note.contains("num.io.threads")), "{:?}", config.notes);
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let given = Given::new().env("VLTAVA_LOG", "debug").env("VLTAVA_SERVICE_HOST", "10.0.0.1");
+    given.env("VLTAVA_PORT_9092_TCP_ADDR", "10.0.0.1").env("VLTAVA_LOG_FORMAT", "json").read();
+}
+
+#[test]
+fn one_voter_must_be_this_node() {
+    let voters = |voters: &str| Given::new().with(|options| options.voters = Some(voters.to_owned()));
+    voters("1@localhost:9093").read();
+    assert!(voters("2@localhost:9093").problems().contains("names node 2 alone, but this is node 1"));
+    assert!(voters("1@a:1,2@b:1,3@c:1").problems().contains("clusters are not there yet"));
+    assert!(voters("1").problems().contains("`1` is not ID@HOST:PORT"));
+}
+
+#[test]
+fn listeners_of_a_stock_configuration_are_understood() {
+    let text = "listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n";
+    let config = Given::new().file("stock", text).read();
+    assert_eq!(config.listeners.len(), 1);
+    assert!(config.notes.iter().any(|note| note.contains("CONTROLLER://:9093")));
+    assert!(Given::new().set("listeners=SSL://:9092").problems().contains("only PLAINTEXT is there yet"));
+    assert!(Given::new().set("listeners=9092").problems().contains("is not NAME://HOST:PORT"));
+}
+
+#[test]
+fn data_is_never_kept_under_tmp_by_itself() {
+    let given = Given::new().env("HOME", "/home/somebody").with(|options| options.data_dir = None);
+    assert!(!given.read().data_dir.starts_with("/tmp"));
+    assert_eq!(Given::new().read().data_dir, PathBuf::from("data"));
+}
