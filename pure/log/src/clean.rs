@@ -44,8 +44,9 @@ pub struct CleanJob<D: Disk> {
     pub(crate) first_dirty: Offset,
     /// The base of the first segment that must stay as it is.
     pub(crate) end: Offset,
-    /// The last batch of each known producer, which must stay for the sake of its sequence or epoch.
-    pub(crate) producers: BTreeMap<ProducerId, (Option<Offset>, ProducerEpoch)>,
+    /// The batches by which each producer's repetitions are known: they must stay, even empty, for a start that reads
+    /// them from the log. A client repeats up to five after a crash.
+    pub(crate) producers: BTreeMap<ProducerId, (Vec<Offset>, ProducerEpoch)>,
     /// The segments that have a transaction index, those from `end` on too: what they abort may have begun below.
     pub(crate) aborted: Vec<Offset>,
     pub(crate) truncations: u32,
@@ -333,7 +334,7 @@ impl<D: Disk> CleanJob<D> {
             now: self.now,
             delete_retention_ms: i64::try_from(self.config.delete_retention_ms).unwrap_or(i64::MAX),
             discard,
-            retain_empty: self.is_last_of_producer(header),
+            retain_empty: self.is_remembered(header),
             limit_bytes: DECOMPRESSED_BATCH_BYTES_MAX,
         };
         let is_latest = |record: &record::Record<'_>| {
@@ -347,10 +348,10 @@ impl<D: Disk> CleanJob<D> {
         Ok(None)
     }
 
-    fn is_last_of_producer(&self, header: &Header) -> bool {
+    fn is_remembered(&self, header: &Header) -> bool {
         match self.producers.get(&header.producer_id) {
-            Some((Some(last), _)) => header.last_offset() == *last,
-            Some((None, epoch)) => header.attributes.is_control() && header.producer_epoch == *epoch,
+            Some((kept, epoch)) if kept.is_empty() => header.attributes.is_control() && header.producer_epoch == *epoch,
+            Some((kept, _)) => kept.contains(&header.last_offset()),
             None => false,
         }
     }

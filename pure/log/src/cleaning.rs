@@ -14,7 +14,12 @@ const CLEANED_SUFFIXES: [&str; 4] = [names::INDEX, names::TIMEINDEX, names::TXNI
 impl<D: Disk> Log<D> {
     /// Begins a compaction where one is due and none is under way.
     pub(crate) fn start_cleaning(&mut self, now: Now) -> Option<CleanJob<D>> {
-        if !self.config.cleanup.compact || self.cleaning || now.at < self.clean_after || !self.config.cleaner_enable {
+        if !self.config.cleanup.compact
+            || self.cleaning
+            || self.verifying
+            || now.at < self.clean_after
+            || !self.config.cleaner_enable
+        {
             return None;
         }
         let first_dirty = self.cleaned_to.max(self.start);
@@ -38,7 +43,7 @@ impl<D: Disk> Log<D> {
             sources: sources.collect(),
             first_dirty,
             end,
-            producers: self.producers.last_records(),
+            producers: self.producers.remembered(),
             aborted: with_aborted.collect(),
             truncations: self.truncations,
         })

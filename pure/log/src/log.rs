@@ -61,6 +61,8 @@ pub struct Log<D: Disk> {
     pub(crate) unsnapshotted_bytes: u64,
     /// What the last run wrote and did not sync, still to be checked in the background.
     pub(crate) unverified: Option<(Offset, Offset)>,
+    /// That is being read: until it is done no segment is replaced under the reader's eyes.
+    pub(crate) verifying: bool,
     /// Compaction has looked at everything below.
     pub(crate) cleaned_to: Offset,
     pub(crate) high_watermark: Offset,
@@ -101,6 +103,7 @@ impl<D: Disk> Log<D> {
             snapshot_at: Offset::ZERO,
             unsnapshotted_bytes: 0,
             unverified: None,
+            verifying: false,
             cleaned_to: Offset::ZERO,
             high_watermark: Offset::ZERO,
             doomed: VecDeque::new(),

@@ -141,10 +141,11 @@ impl Producers {
         self.producers.iter().map(|(id, producer)| (*id, producer))
     }
 
-    /// The last batch of each producer, or where its epoch has none only the epoch, which its last marker has.
-    pub(crate) fn last_records(&self) -> BTreeMap<ProducerId, (Option<Offset>, ProducerEpoch)> {
-        let last = |producer: &Producer| producer.batches.last().map(|kept| kept.last_offset);
-        self.producers.iter().map(|(id, producer)| (*id, (last(producer), producer.epoch))).collect()
+    /// The last offsets of the batches by which each producer's repetitions are known, or where its epoch has none only
+    /// the epoch, which its last marker has.
+    pub(crate) fn remembered(&self) -> BTreeMap<ProducerId, (Vec<Offset>, ProducerEpoch)> {
+        let kept = |producer: &Producer| producer.batches.iter().map(|kept| kept.last_offset).collect();
+        self.producers.iter().map(|(id, producer)| (*id, (kept(producer), producer.epoch))).collect()
     }
 
     /// Takes over a producer that a snapshot knew, or one batch more of it.

@@ -52,7 +52,10 @@ impl<D: Disk> Log<D> {
             JobDone::Synced(synced) => self.sync_done(synced),
             // What could not be removed is removed at the next start.
             JobDone::Removed(_) => Ok(()),
-            JobDone::Verified(result) => result,
+            JobDone::Verified(result) => {
+                self.verifying = false;
+                result
+            }
             JobDone::Cleaned(result) => self.cleaning_done(now, result, jobs),
         }
     }

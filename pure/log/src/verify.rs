@@ -41,6 +41,7 @@ impl<D: Disk> Log<D> {
     /// The check of what the last run left unsynced, once.
     pub(crate) fn start_verify(&mut self) -> Option<VerifyJob<D>> {
         let (from, to) = self.unverified.take()?;
+        self.verifying = true;
         let first = self.segment_of(from);
         let segments = self.segments[first..].iter().filter(|segment| segment.base < to && segment.bytes > 0);
         Some(VerifyJob {
