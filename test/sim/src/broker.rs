@@ -4,9 +4,12 @@ use crate::node::{self, ConnId, Crash, InputOf, Node, OutputOf, Program};
 use broker::{Job, JobDone, Listener, Message, Outbox, Settings, Shard, Start};
 use bytes::Bytes;
 use log::{MemoryDisk, MemoryFile};
-use std::fmt;
+use record::Batches;
+use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use types::codec::Reader;
 use types::{Instant, Now, Rng, Text};
+use wire::{Records, Request, RequestHeader};
 
 /// Gives what the broker hands to itself a name in the trace, which is all that the simulator may know of it.
 macro_rules! sealed {
@@ -52,6 +55,10 @@ impl Node for BrokerShard {
         Done(job.0.run())
     }
 
+    fn describe(frame: &Bytes) -> String {
+        request(frame).unwrap_or_else(|| format!("{frame:?}"))
+    }
+
     fn read(frame: &Answer) -> Option<Bytes> {
         let bytes = frame.0.read_whole().ok()?;
         (bytes.len() as u64 == frame.0.length()).then_some(bytes)
@@ -76,6 +83,30 @@ impl BrokerShard {
             From::Stop => To::Stop,
         }
     }
+}
+
+/// A request as its fields, with the headers of its batches.
+fn request(frame: &Bytes) -> Option<String> {
+    let mut reader = Reader::new(frame.clone());
+    let (key, header) = RequestHeader::read(&mut reader).ok()?;
+    let version = header.request_api_version;
+    let body = Request::decode(key, &mut reader, version).ok()?;
+    let mut text = format!("{key} v{version} #{}", header.correlation_id);
+    let Request::Produce(produce) = &body else {
+        let _ = write!(text, " {body:?}");
+        return Some(text);
+    };
+    for topic in &produce.topic_data {
+        for partition in &topic.partition_data {
+            let Some(Records::Bytes(records)) = &partition.records else { continue };
+            for (batch, _) in Batches::new(records).flatten() {
+                let (id, epoch, sequence) = (batch.producer_id, batch.producer_epoch, batch.base_sequence);
+                let spot = (&topic.name, topic.topic_id, partition.index);
+                let _ = write!(text, " {spot:?} {} by {id}/{epoch} from {sequence};", batch.record_count);
+            }
+        }
+    }
+    Some(text)
 }
 
 fn conn(connection: ConnId) -> broker::ConnId {

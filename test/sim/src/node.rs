@@ -71,6 +71,10 @@ pub trait Node {
     fn next_wake(&self) -> Option<Instant>;
     /// Does the work of a job, on whatever it holds, and never on the shard.
     fn run(job: Self::Job) -> Self::Done;
+    /// What a request says, for people.
+    fn describe(frame: &Bytes) -> String {
+        format!("{frame:?}")
+    }
     /// The bytes of a response with its length prefix, read when the network has room; none where that fails.
     fn read(frame: &Self::Frame) -> Option<Bytes>;
 }

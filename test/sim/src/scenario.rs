@@ -318,6 +318,11 @@ impl Scenario {
             if is_audited && unread.is_empty() {
                 break;
             }
+            if world.now().at >= bound {
+                for (path, bytes) in world.processes[0].program.disk.files() {
+                    world.trace.say(world.now().at, format_args!("disk: {path} has {} bytes", bytes.len()));
+                }
+            }
             assert!(
                 world.now().at < bound,
                 "{HEAL_MS} ms after the last fault not all is read: audited is {is_audited}, by groups not {unread:?}"

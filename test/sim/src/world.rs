@@ -375,7 +375,12 @@ impl<P: Program, A: Actor> World<P, A> {
             Input::Stop => ("stop", Bytes::new()),
         };
         self.trace.note(self.at, what, whom, &bytes);
-        self.trace.say(self.at, format_args!("{process}/{shard} {}", Brief(input)));
+        if let (Input::Received { connection, frame }, true) = (input, self.trace.print) {
+            let what = P::Shard::describe(frame);
+            self.trace.say(self.at, format_args!("{process}/{shard} {} asks {}", connection.0, Brief(&what)));
+        } else {
+            self.trace.say(self.at, format_args!("{process}/{shard} {}", Brief(input)));
+        }
     }
 
     fn shard_output(&mut self, process: usize, shard: ShardId, output: OutputOf<P::Shard>) {
