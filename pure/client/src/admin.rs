@@ -7,7 +7,9 @@ mod question;
 mod topics;
 
 pub use configs::{AlterConfigs, Config, ConfigSource, DescribeConfigs, Resource};
-pub use groups::{DeleteGroup, DescribeGroup, FindCoordinator, Group, GroupMember, ListGroups, ListedGroup};
+pub use groups::{
+    DeleteGroup, DescribeConsumerGroup, DescribeGroup, FindCoordinator, Group, GroupMember, ListGroups, ListedGroup,
+};
 pub use offsets::{AlterOffsets, CommittedOffsets, ListOffsets, OffsetAt};
 pub use question::{Question, Refused};
 pub use topics::{

@@ -390,9 +390,12 @@ impl Cluster {
             return Some(*id);
         }
         let nodes = self.metadata.brokers.keys().map(|node| Peer::Node(*node));
-        let peers: Vec<Peer> = nodes.chain((0..self.options.bootstrap.len()).map(Peer::Bootstrap)).collect();
+        let mut peers: Vec<Peer> = nodes.chain((0..self.options.bootstrap.len()).map(Peer::Bootstrap)).collect();
         let first = usize::try_from(self.rng.below(peers.len() as u64)).unwrap_or(0);
-        (0..peers.len()).find_map(|step| self.link_to(now, peers[(first + step) % peers.len()]))
+        peers.rotate_left(first);
+        // By chance, but not twice to one that has failed while another was not tried.
+        peers.sort_by_key(|peer| self.attempts.get(peer).map_or(0, |attempts| attempts.failed));
+        peers.into_iter().find_map(|peer| self.link_to(now, peer))
     }
 
     fn link_to(&mut self, now: Instant, peer: Peer) -> Option<LinkId> {

@@ -6,6 +6,7 @@ use crate::clock::{Clock, seed};
 use crate::consumer::Consumer;
 use crate::driver::{self, Engine, Trouble};
 use crate::error::Error;
+use crate::link::address;
 use crate::producer::Producer;
 use client::admin::*;
 use client::{
@@ -54,8 +55,8 @@ impl Client {
         let (commands, trouble) = driver::start(engine, clock, QUESTIONS_MAX);
         let client = Client { commands, trouble, options, clock };
         let (reply, answer) = oneshot::channel();
-        let bootstrap = client.options.bootstrap.len();
-        client.commands.send(Command::Hello(Hello { bootstrap, reply })).await.map_err(|_| Error::Closed)?;
+        let left = client.options.bootstrap.iter().map(|(host, port)| address(host, *port)).collect();
+        client.commands.send(Command::Hello(Hello { left, reply })).await.map_err(|_| Error::Closed)?;
         let patience = Duration::from_millis(client.options.connect_timeout_ms);
         match tokio::time::timeout(patience, answer).await {
             Ok(answered) => answered.map_err(|_| Error::Closed)??,
@@ -219,15 +220,23 @@ impl Client {
         Ok(groups.into_iter().collect())
     }
 
-    /// A group of the classic protocol and its members.
+    /// A group and its members, of the classic or of the consumer protocol.
     ///
     /// # Errors
     /// [`Error::Refused`] with `GROUP_ID_NOT_FOUND` where there is none of this name.
     pub async fn group(&self, id: impl Into<Text>) -> Result<Group, Error> {
         let id = id.into();
-        let group = self.ask_coordinator(&id, DescribeGroup(id.clone())).await?;
-        // Older brokers have no error for that.
-        if group.state == "Dead" { Err(Error::of_code(client::ErrorCode::GROUP_ID_NOT_FOUND)) } else { Ok(group) }
+        let unknown = Error::of_code(client::ErrorCode::GROUP_ID_NOT_FOUND);
+        match self.ask_coordinator(&id, DescribeGroup(id.clone())).await {
+            // Older brokers have no error for that.
+            Ok(group) if group.state != "Dead" => return Ok(group),
+            Err(error) if error.code() != unknown.code() => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        match self.ask_coordinator(&id, DescribeConsumerGroup(id.clone())).await {
+            Err(Error::Unsupported) => Err(unknown),
+            other => other,
+        }
     }
 
     /// What a group has committed, of topics that still exist: the offsets at which it goes on.
@@ -335,8 +344,8 @@ enum Command {
 /// Waits for the first word from the cluster.
 #[derive(Debug)]
 struct Hello {
-    /// After so many failures all addresses were tried.
-    bootstrap: usize,
+    /// Addresses that have not failed yet.
+    left: BTreeSet<String>,
     reply: oneshot::Sender<Result<(), Error>>,
 }
 
@@ -391,18 +400,17 @@ impl Engine for Asking {
             }
         }
         let is_known = self.engine.cluster.metadata_epoch() > 0;
-        let is_refused = |hello: &mut Hello| self.problems.len() >= hello.bootstrap;
         if is_known && let Some(hello) = self.hello.take() {
             let _ = hello.reply.send(Ok(()));
-        } else if let Some(hello) = self.hello.take_if(|hello| is_refused(hello)) {
+        } else if let Some(hello) = self.hello.take_if(|hello| hello.left.is_empty()) {
             let _ = hello.reply.send(Err(Error::Unreachable { problems: self.problems.clone() }));
         }
     }
 
     fn trouble(&mut self, problem: &str) {
-        if self.hello.is_some() {
-            self.problems.push(problem.to_owned());
-        }
+        let Some(hello) = &mut self.hello else { return };
+        let failed = hello.left.extract_if(.., |address| problem.starts_with(&format!("{address}: ")));
+        self.problems.extend(failed.map(|_| problem.to_owned()));
     }
 
     fn abandon(&mut self, _now: Now) {}

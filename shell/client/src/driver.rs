@@ -22,7 +22,7 @@ pub trait Engine: Send + 'static {
     fn next_wake(&self) -> Option<Instant>;
     /// Hands out what has come of it to those who wait.
     fn settle(&mut self, now: Now);
-    /// A connection could not be made, or ended.
+    /// A connection could not be made, or ended: its address and why.
     fn trouble(&mut self, problem: &str);
     /// Whether another command can be taken.
     fn has_room(&self) -> bool {
@@ -132,10 +132,11 @@ impl<E: Engine> Driver<E> {
                     }
                 }
                 Transmit::Close { link } => {
-                    self.links.remove(&link);
-                    let why = "a broker does not answer in time, or not in Kafka's protocol";
-                    self.trouble.note(why);
-                    self.engine.trouble(why);
+                    if let Some(closed) = self.links.remove(&link) {
+                        let why = format!("{}: it does not answer in time, or not in Kafka's protocol", closed.address);
+                        self.trouble.note(&why);
+                        self.engine.trouble(&why);
+                    }
                 }
             }
         }

@@ -20,23 +20,32 @@ pub enum Notice {
 #[derive(Debug)]
 pub struct Link {
     outgoing: mpsc::UnboundedSender<Bytes>,
+    /// Where it goes; troubles begin with this.
+    pub address: String,
 }
 
 impl Link {
     pub fn open(id: LinkId, host: String, port: u16, notices: mpsc::Sender<Notice>) -> Link {
         let (outgoing, queue) = mpsc::unbounded_channel();
+        let address = address(&host, port);
+        let shown = address.clone();
         tokio::spawn(async move {
             let why = run(id, &host, port, queue, &notices).await;
             // Where nobody listens any more, nobody needs to know.
-            let _ = notices.send(Notice::Ended(id, format!("{host}:{port}: {why}"))).await;
+            let _ = notices.send(Notice::Ended(id, format!("{shown}: {why}"))).await;
         });
-        Link { outgoing }
+        Link { outgoing, address }
     }
 
     pub fn send(&self, bytes: Bytes) {
         // A socket that has ended says so by itself.
         let _ = self.outgoing.send(bytes);
     }
+}
+
+/// How an address is shown.
+pub fn address(host: &str, port: u16) -> String {
+    format!("{host}:{port}")
 }
 
 async fn run(

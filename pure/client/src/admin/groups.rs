@@ -3,8 +3,11 @@
 use super::question::{Question, Refused};
 use crate::Spot;
 use crate::consumer::decode_assignment;
-use types::{ErrorCode, NodeId, Text};
-use wire::{DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListGroupsRequest, Request, Response};
+use types::{ErrorCode, NodeId, PartitionIndex, Text};
+use wire::{
+    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    ListGroupsRequest, Request, Response,
+};
 
 /// Which node coordinates a group.
 #[derive(Clone, Debug)]
@@ -113,6 +116,43 @@ impl Question for DescribeGroup {
             members: group.members.iter().map(member).collect(),
         })
     }
+}
+
+/// Asks a group's coordinator about its members, where the group is one of the consumer protocol (KIP-848).
+#[derive(Clone, Debug)]
+pub struct DescribeConsumerGroup(pub Text);
+
+impl Question for DescribeConsumerGroup {
+    type Answer = Group;
+
+    fn request(&self) -> Request {
+        ConsumerGroupDescribeRequest { group_ids: vec![self.0.clone()], ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<Group, Refused> {
+        let Response::ConsumerGroupDescribe(response) = response else { return Err(Refused::foreign()) };
+        let group = response.groups.first().ok_or_else(Refused::foreign)?;
+        Refused::check(group.error_code, group.error_message.as_ref())?;
+        let member = |known: &wire::consumer_group_describe_response::Member| GroupMember {
+            id: known.member_id.to_string(),
+            instance_id: known.instance_id.as_ref().map(Text::to_string),
+            client_id: known.client_id.to_string(),
+            host: known.client_host.to_string(),
+            assignment: known.assignment.topic_partitions.iter().flat_map(spots).collect(),
+        };
+        Ok(Group {
+            id: group.group_id.to_string(),
+            state: group.group_state.to_string(),
+            protocol_type: "consumer".to_owned(),
+            assignor: group.assignor_name.to_string(),
+            members: group.members.iter().map(member).collect(),
+        })
+    }
+}
+
+fn spots(topic: &wire::consumer_group_describe_response::TopicPartitions) -> impl Iterator<Item = Spot> {
+    let name = topic.topic_name.detached();
+    topic.partitions.iter().map(move |partition| (name.clone(), PartitionIndex(*partition)))
 }
 
 /// Asks a group's coordinator to forget it and its offsets.

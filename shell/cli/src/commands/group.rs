@@ -201,7 +201,7 @@ async fn missing(session: &Session, group: &str) -> Result<Problem, Problem> {
     let hint = match nearest(group, groups.iter().map(|known| known.id.as_str())) {
         // It is there, but of another protocol than the question was about.
         Some(same) if same == group => {
-            "it is not a group of the classic protocol, which is all that is described yet".to_owned()
+            "it is neither of the classic nor of the consumer protocol, and no other is described".to_owned()
         }
         Some(meant) => format!("did you mean `{meant}`?"),
         None => "`vltava group list` shows those there are".to_owned(),

@@ -108,10 +108,10 @@ impl Produce {
             Failure::Read(problem) => problem,
             Failure::Send(error) => {
                 let records = HumanCount(report.records);
-                session
-                    .while_doing(format!("sending to topic `{}`, after {records} records that are stored", self.topic))(
-                    error,
-                )
+                session.while_doing(format!(
+                    "sending to topic `{}`, where {records} records or more are stored",
+                    self.topic
+                ))(error)
             }
         })?;
         producer.close().await;
