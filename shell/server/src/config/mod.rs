@@ -77,8 +77,11 @@ impl Config {
     pub fn read(options: &Options, environment: &[(String, String)]) -> Result<Config, Vec<String>> {
         let given = given::gather(options, environment)?;
         let settings = Settings::read(given.iter().map(|given| (given.name.as_str(), given.value.as_str())))?;
-        let mut notes: Vec<String> =
-            settings.inactive().map(|(name, why)| format!("{name} is accepted and has no effect: {why}")).collect();
+        let idle = |(name, why): (&str, &'static str)| {
+            let why = why.strip_prefix("Not active: ").unwrap_or(why);
+            format!("{name} is accepted and has no effect: {why}")
+        };
+        let mut notes: Vec<String> = settings.inactive().map(idle).collect();
         check_voters(&settings).and_then(|()| check_peer(options)).map_err(|problem| vec![problem])?;
         let listeners = listeners(&settings, &mut notes).map_err(|problem| vec![problem])?;
         let http = http(&settings, &listeners).map_err(|problem| vec![problem])?;
