@@ -183,8 +183,9 @@ fn mark_running<D: Disk>(disk: &D) -> Result<(), BootError> {
     let boot = disk.boot_id().to_string();
     let known = disk.exists(LAST_BOOT) && disk.read_small(LAST_BOOT, 1024).is_ok_and(|bytes| bytes == boot.as_bytes());
     disk.remove(CLEAN_SHUTDOWN).map_err(failed)?;
+    // Not durable: where it is lost the next start trusts less.
     if !known {
-        disk.write_small(LAST_BOOT, boot.as_bytes(), true).map_err(failed)?;
+        disk.write_small(LAST_BOOT, boot.as_bytes(), false).map_err(failed)?;
     }
     Ok(())
 }
