@@ -1,5 +1,6 @@
 //! Requests against a whole broker, on one shard and on three.
 
+mod refusals;
 mod world;
 
 use bytes::Bytes;

@@ -59,6 +59,7 @@ fn topic_result(name: Text, result: Result<CreatedTopic, Refused>) -> CreatableT
         Ok(created) => CreatableTopicResult {
             name,
             topic_id: created.id,
+            error_message: None,
             num_partitions: created.partitions,
             replication_factor: created.replication_factor,
             configs: Some(created.configs.into_iter().map(config).collect()),

@@ -8,13 +8,16 @@ use crate::shard::Shard;
 use crate::work::Outcome;
 use coordinator::group::command::{Command, DeleteGroups, Reply};
 use log::Disk;
+use std::collections::BTreeSet;
 use types::Text;
 use types::codec::{DecodeError, Reader};
 use wire::delete_groups_response::DeletableGroupResult;
 use wire::{DeleteGroupsRequest, DeleteGroupsResponse};
 
 pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DeleteGroupsRequest = request.decode(body)?;
+    let mut asked: DeleteGroupsRequest = request.decode(body)?;
+    let mut seen = BTreeSet::new();
+    asked.groups_names.retain(|group| seen.insert(group.clone()));
     let delete = |group: &Text| {
         let groups = vec![group.detached()];
         shard.group_work(group, Command::DeleteGroups(DeleteGroups { groups }))

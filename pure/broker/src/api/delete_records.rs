@@ -6,9 +6,11 @@ use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
 use crate::work::{Outcome, PartitionOp, Work};
+use ::metadata::config::{Overrides, Resource, TopicConfig};
+use ::metadata::names::is_internal;
 use log::Disk;
 use types::codec::{DecodeError, Reader};
-use types::{Offset, PartitionIndex, Uuid};
+use types::{ErrorCode, Offset, PartitionIndex, Text, Uuid};
 use wire::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use wire::{DeleteRecordsRequest, DeleteRecordsResponse};
 
@@ -18,7 +20,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     for topic in &asked.topics {
         for part in &topic.partitions {
             let resolved = shard.resolve(Uuid::ZERO, &topic.name, PartitionIndex(part.partition_index));
-            works.push(match resolved {
+            works.push(match resolved.and_then(|partition| allowed(shard, &topic.name).map(|()| partition)) {
                 Ok(partition) => {
                     Work::Partition { partition, op: PartitionOp::DeleteRecords { before: Offset(part.offset) } }
                 }
@@ -48,4 +50,14 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         }
         request.reply(&DeleteRecordsResponse { topics, ..Default::default() })
     }))
+}
+
+/// Records go by an offset only where they would go by age or size too.
+fn allowed<D: Disk>(shard: &Shard<D>, topic: &Text) -> Result<(), ErrorCode> {
+    if is_internal(topic) {
+        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
+    }
+    let set = shard.image.overrides(&Resource::topic(topic.clone()));
+    let config = TopicConfig::effective(&shard.settings.values, set.unwrap_or(&Overrides::new()));
+    if config.cleanup_policy.delete { Ok(()) } else { Err(ErrorCode::POLICY_VIOLATION) }
 }

@@ -14,13 +14,18 @@ use wire::describe_cluster_response::DescribeClusterBroker;
 use wire::{DescribeClusterRequest, DescribeClusterResponse};
 
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
     let asked: DescribeClusterRequest = request.decode(body)?;
     if request.version >= 1 && asked.endpoint_type != BROKERS {
+        let (error_code, message) = match asked.endpoint_type {
+            CONTROLLERS => (ErrorCode::MISMATCHED_ENDPOINT_TYPE, "this is a broker's address: ask it for brokers"),
+            _ => (ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, "endpoint types are 1 (brokers) and 2 (controllers)"),
+        };
         let response = DescribeClusterResponse {
-            error_code: ErrorCode::MISMATCHED_ENDPOINT_TYPE,
-            error_message: Some(Text::from_static("this is a broker's address: ask it for brokers")),
+            error_code,
+            error_message: Some(Text::from_static(message)),
             ..Default::default()
         };
         return Ok(request.reply(&response));

@@ -44,7 +44,9 @@ fn one<D: Disk>(shard: &Shard<D>, asked: &DescribeConfigsResource) -> DescribeCo
         return result;
     };
     let resource = Resource::new(kind, asked.resource_name.clone());
-    match describe(&resource, &shard.image, &shard.settings.values, asked.configuration_keys.as_deref()) {
+    // An empty list of names means all of them, like none.
+    let keys = asked.configuration_keys.as_deref().filter(|keys| !keys.is_empty());
+    match describe(&resource, &shard.image, &shard.settings.values, keys) {
         Ok(entries) => result.configs = entries.into_iter().map(config).collect(),
         Err(refused) => {
             result.error_code = refused.code;

@@ -35,7 +35,8 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
                     other => {
                         let (code, message) = other.into_failure();
                         result.error_code = code;
-                        result.error_message = (!message.is_empty()).then(|| Text::from(message));
+                        let message = if message.is_empty() { code.to_string() } else { message };
+                        result.error_message = Some(Text::from(message));
                     }
                 }
                 shard.figures.error(request.key, result.error_code);

@@ -113,7 +113,7 @@ fn look<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
 
 fn resolve<D: Disk>(shard: &Shard<D>, (topic, partition): &PartKey) -> Result<types::TopicPartition, ErrorCode> {
     match topic {
-        TopicKey::Id(id) => shard.resolve(*id, &Text::default(), *partition),
+        TopicKey::Id(id) => shard.resolve_id(*id, *partition),
         TopicKey::Name(name) => shard.resolve(Uuid::ZERO, name, *partition),
     }
 }
@@ -223,6 +223,7 @@ fn failure_data(error_code: ErrorCode) -> PartitionData {
         high_watermark: -1,
         last_stable_offset: -1,
         log_start_offset: -1,
+        aborted_transactions: None,
         preferred_read_replica: -1,
         records: Some(Records::default()),
         ..Default::default()

@@ -80,9 +80,6 @@ fn coordinator<D: Disk>(
         let message = format!("this broker does not serve {what} yet");
         return refused(ErrorCode::INVALID_REQUEST, &message);
     }
-    if key.is_empty() {
-        return refused(ErrorCode::INVALID_GROUP_ID, "the group id is empty: set group.id");
-    }
     let leader = shard.group_partition(&key).and_then(|partition| shard.image.partition(partition));
     let Some(leader) = leader.and_then(|partition| partition.leader) else {
         return refused(failure, "the topic that holds groups is being created");

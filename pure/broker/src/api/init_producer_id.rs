@@ -19,6 +19,10 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         // There is no coordinator for transactions yet; its absence must not look like something that will pass.
         return Ok(refuse(shard, &request, ErrorCode::INVALID_REQUEST));
     }
+    if (asked.producer_id == -1) != (asked.producer_epoch == -1) {
+        // Half a producer: Kafka takes both or neither.
+        return Ok(refuse(shard, &request, ErrorCode::INVALID_REQUEST));
+    }
     if let Some(id) = shard.producer_ids.next() {
         return Ok(reply(&request, id));
     }

@@ -12,7 +12,7 @@ use coordinator::group::command::{
 };
 use log::Disk;
 use types::codec::{DecodeError, Reader};
-use types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Text};
+use types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Text, TopicPartition};
 use wire::offset_commit_request::OffsetCommitRequestTopic;
 use wire::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use wire::{OffsetCommitRequest, OffsetCommitResponse};
@@ -21,14 +21,29 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let asked: OffsetCommitRequest = request.decode(body)?;
     let mut known = Vec::with_capacity(asked.topics.len());
     let mut refused: Vec<TopicErrors> = Vec::new();
-    for topic in asked.topics {
+    for mut topic in asked.topics {
+        let mut unknown = Vec::new();
         match find(shard, &request, &topic) {
-            Ok((name, id)) => known.push(commit_topic(name, id, topic)),
-            Err(code) => {
-                let partitions = topic.partitions.iter().map(|part| (PartitionIndex(part.partition_index), code));
-                let partitions = partitions.collect();
-                refused.push(TopicErrors { name: topic.name, id: topic.topic_id, partitions });
+            Ok((name, id)) => {
+                topic.partitions.retain(|part| {
+                    let partition = PartitionIndex(part.partition_index);
+                    let exists = shard.image.partition(TopicPartition { topic: id, partition }).is_some();
+                    if !exists {
+                        unknown.push((partition, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+                    }
+                    exists
+                });
+                (topic.name, topic.topic_id) = (name.clone(), id);
+                if !topic.partitions.is_empty() {
+                    known.push(commit_topic(name, id, &mut topic));
+                }
             }
+            Err(code) => {
+                unknown.extend(topic.partitions.iter().map(|part| (PartitionIndex(part.partition_index), code)));
+            }
+        }
+        if !unknown.is_empty() {
+            refused.push(TopicErrors { name: topic.name, id: topic.topic_id, partitions: unknown });
         }
     }
     let shape: Vec<_> = known.iter().map(|topic| (topic.name.clone(), topic.id, indexes(topic))).collect();
@@ -55,7 +70,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
                 shape.into_iter().map(all).collect()
             }
         };
-        topics.extend(refused);
+        merge(&mut topics, refused);
         for (_, code) in topics.iter().flat_map(|topic| &topic.partitions) {
             shard.figures.error(request.key, *code);
         }
@@ -77,14 +92,24 @@ fn find<D: Disk>(
     Ok((found.name.clone(), found.id))
 }
 
-fn commit_topic(name: Text, id: types::TopicId, topic: OffsetCommitRequestTopic) -> CommitTopic {
+/// Puts what is refused beside what else is said of the same topic.
+fn merge(topics: &mut Vec<TopicErrors>, refused: Vec<TopicErrors>) {
+    for topic in refused {
+        match topics.iter_mut().find(|known| known.name == topic.name && known.id == topic.id) {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => topics.push(topic),
+        }
+    }
+}
+
+fn commit_topic(name: Text, id: types::TopicId, topic: &mut OffsetCommitRequestTopic) -> CommitTopic {
     let partition = |part: wire::offset_commit_request::OffsetCommitRequestPartition| CommitPartition {
         partition: PartitionIndex(part.partition_index),
         offset: Offset(part.committed_offset),
         leader_epoch: LeaderEpoch(part.committed_leader_epoch),
         metadata: part.committed_metadata.map(|text| text.detached()).unwrap_or_default(),
     };
-    CommitTopic { name, id, partitions: topic.partitions.into_iter().map(partition).collect() }
+    CommitTopic { name, id, partitions: std::mem::take(&mut topic.partitions).into_iter().map(partition).collect() }
 }
 
 fn indexes(topic: &CommitTopic) -> Vec<PartitionIndex> {

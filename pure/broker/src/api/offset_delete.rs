@@ -7,7 +7,7 @@ use crate::work::Outcome;
 use coordinator::group::command::{Command, OffsetDelete, OffsetDeleteReply, Reply};
 use log::Disk;
 use types::codec::{DecodeError, Reader};
-use types::{ErrorCode, PartitionIndex, Text};
+use types::{ErrorCode, PartitionIndex, Text, Uuid};
 use wire::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
 use wire::{OffsetDeleteRequest, OffsetDeleteResponse};
 
@@ -19,10 +19,13 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let mut unknown: Vec<TopicResults> = Vec::new();
     for topic in asked.topics {
         let partitions = topic.partitions.iter().map(|part| PartitionIndex(part.partition_index));
-        if shard.image.topic_by_name(&topic.name).is_some() {
-            known.push((topic.name.detached(), partitions.collect()));
-        } else {
-            let refused = partitions.map(|part| (part, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)).collect();
+        let (there, absent): (Vec<_>, Vec<_>) =
+            partitions.partition(|partition| shard.resolve(Uuid::ZERO, &topic.name, *partition).is_ok());
+        if !there.is_empty() {
+            known.push((topic.name.detached(), there));
+        }
+        if !absent.is_empty() {
+            let refused = absent.into_iter().map(|part| (part, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)).collect();
             unknown.push((topic.name, refused));
         }
     }
@@ -35,7 +38,12 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         };
         shard.figures.error(request.key, reply.error);
         if reply.error.is_ok() {
-            reply.topics.extend(unknown);
+            for (name, refused) in unknown {
+                match reply.topics.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, partitions)) => partitions.extend(refused),
+                    None => reply.topics.push((name, refused)),
+                }
+            }
         }
         let topics = reply.topics.into_iter().map(response_topic).collect();
         request.reply(&OffsetDeleteResponse { error_code: reply.error, topics, ..Default::default() })

@@ -8,6 +8,7 @@ use crate::seam::Frame;
 use crate::session::Request;
 use crate::shard::Shard;
 use crate::work::{Outcome, PartitionOp, Work};
+use ::metadata::names::is_internal;
 use bytes::Bytes;
 use log::Disk;
 use types::codec::{DecodeError, Reader, Writer};
@@ -15,6 +16,9 @@ use types::{ErrorCode, PartitionIndex, Text, TopicId};
 use wire::produce_request::TopicProduceData;
 use wire::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
 use wire::{ProduceRequest, ProduceResponse, Records};
+
+/// The client id by which Kafka's own tools may write to internal topics.
+const ADMIN_CLIENT: &str = "__admin_client";
 
 /// The partitions of one topic as they were asked for, so that the answer has the same shape.
 struct Asked {
@@ -40,7 +44,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         for data in partition_data {
             works.push(match &refusal {
                 Some((code, message)) => Work::refused(*code, message.clone()),
-                None => produce_work(shard, request.version, topic_id, &name, data.index, data.records, committed_by),
+                None => produce_work(shard, &request, topic_id, &name, data.index, data.records, committed_by),
             });
         }
         shape.push(Asked { name, id: topic_id, partitions });
@@ -62,20 +66,32 @@ fn refuse(asked: &ProduceRequest) -> Option<(ErrorCode, String)> {
 
 fn produce_work<D: Disk>(
     shard: &Shard<D>,
-    version: i16,
+    request: &Request,
     id: TopicId,
     name: &Text,
     index: i32,
     records: Option<Records>,
     committed_by: Option<types::Instant>,
 ) -> Work {
-    let partition = match shard.resolve(id, name, PartitionIndex(index)) {
+    let index = PartitionIndex(index);
+    let resolved = if request.version >= 13 { shard.resolve_id(id, index) } else { shard.resolve(id, name, index) };
+    let partition = match resolved {
         Ok(partition) => partition,
         Err(code) => return Work::refused(code, String::new()),
     };
+    let internal = shard.image.topic(partition.topic).is_some_and(|topic| is_internal(&topic.name));
+    if internal && request.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        let message = "the broker keeps its own records in this topic: producers may not write to it".to_owned();
+        return Work::refused(ErrorCode::INVALID_TOPIC_EXCEPTION, message);
+    }
     match records {
+        // A transaction that no coordinator ends would hold back readers of committed records for ever.
+        Some(Records::Bytes(records)) if is_transactional(&records) => {
+            let message = "the batch is transactional, but the request has no transactional id".to_owned();
+            Work::refused(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message)
+        }
         // Clients of version 6 and older cannot read zstd (KIP-110).
-        Some(Records::Bytes(records)) if version < 7 && is_zstd(&records) => {
+        Some(Records::Bytes(records)) if request.version < 7 && is_zstd(&records) => {
             let message = "zstd needs a producer that speaks Produce version 7 or newer".to_owned();
             Work::refused(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, message)
         }
@@ -86,6 +102,10 @@ fn produce_work<D: Disk>(
             Work::refused(ErrorCode::INVALID_RECORD, "the request has no records for this partition".to_owned())
         }
     }
+}
+
+fn is_transactional(records: &[u8]) -> bool {
+    record::Header::parse(records).is_ok_and(|header| header.attributes.is_transactional())
 }
 
 fn is_zstd(records: &[u8]) -> bool {

@@ -21,12 +21,20 @@ impl<D: Disk> Shard<D> {
         name: &Text,
         partition: PartitionIndex,
     ) -> Result<TopicPartition, ErrorCode> {
-        let topic = if id.is_zero() {
-            let topic = self.image.topic_by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-            topic.id
-        } else {
-            self.image.topic(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?.id
-        };
+        if !id.is_zero() {
+            return self.resolve_id(id, partition);
+        }
+        let topic = self.image.topic_by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?.id;
+        self.partition_of(topic, partition)
+    }
+
+    /// The partition that a request names in a version that knows ids only.
+    pub(crate) fn resolve_id(&self, id: TopicId, partition: PartitionIndex) -> Result<TopicPartition, ErrorCode> {
+        let topic = self.image.topic(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?.id;
+        self.partition_of(topic, partition)
+    }
+
+    fn partition_of(&self, topic: TopicId, partition: PartitionIndex) -> Result<TopicPartition, ErrorCode> {
         self.image
             .partition(TopicPartition { topic, partition })
             .map(|_| TopicPartition { topic, partition })

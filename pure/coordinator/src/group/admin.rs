@@ -7,7 +7,7 @@ use bytes::Bytes;
 use types::{ErrorCode, Text};
 
 /// The type of all groups of this coordinator.
-const GROUP_TYPE: &str = "Classic";
+const GROUP_TYPE: &str = "classic";
 
 pub(super) fn list<'a>(groups: impl Iterator<Item = &'a Group>, filter: &ListGroups) -> Vec<Listed> {
     let passes = |wanted: &[Text], name: &str| wanted.is_empty() || wanted.iter().any(|w| w.eq_ignore_ascii_case(name));

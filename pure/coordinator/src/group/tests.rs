@@ -41,7 +41,7 @@ fn dynamic_members_get_an_id_first_then_form_a_group() {
             b: sync ok assignment=y
             a: heartbeat ok
             admin: describe ok g Stable consumer/range [a1@/host metadata=13 assignment=x, b1@/host metadata=13 assignment=y]
-            admin: list g Stable(consumer) Classic
+            admin: list g Stable(consumer) classic
             record g generation=0 type= members=[]
             record g generation=1 type=consumer members=[a1 b1]
         "#]],
@@ -498,7 +498,7 @@ fn members_leave_one_by_one_or_many_at_once() {
             admin: leave ok [a1 ok, stranger UNKNOWN_MEMBER_ID]
             a: heartbeat UNKNOWN_MEMBER_ID
             admin: describe ok g Empty consumer/ []
-            admin: list g Empty(consumer) Classic
+            admin: list g Empty(consumer) classic
             record g generation=0 type= members=[]
             record g generation=1 type=consumer members=[a1 b1]
             record g generation=3 type=consumer members=[]
@@ -735,11 +735,11 @@ fn offsets_are_committed_and_fetched() {
             admin: fetch ok
             x: commit t:0 OFFSET_METADATA_TOO_LARGE, t:1 ok
             x: commit t:0 ok
-            admin: list  Empty() Classic, g Empty() Classic
+            admin: list  Empty() classic, g Empty() classic
             admin: describe ok g Empty / []
             Counts { empty: 2, preparing_rebalance: 0, completing_rebalance: 0, stable: 0, members: 0, offsets: 3 }
             admin: fetch ok t:0=4
-            admin: list  Empty() Classic, g Empty() Classic
+            admin: list  Empty() classic, g Empty() classic
         "#]],
     );
     check(
@@ -876,9 +876,9 @@ fn groups_are_listed_by_state_and_type() {
         ",
         expect![[r#"
             x: commit t:0 ok
-            admin: list g Stable(consumer) Classic, p PreparingRebalance(consumer) Classic, s Empty() Classic
-            admin: list g Stable(consumer) Classic, s Empty() Classic
-            admin: list p PreparingRebalance(consumer) Classic
+            admin: list g Stable(consumer) classic, p PreparingRebalance(consumer) classic, s Empty() classic
+            admin: list g Stable(consumer) classic, s Empty() classic
+            admin: list p PreparingRebalance(consumer) classic
             admin: list
             Counts { empty: 1, preparing_rebalance: 1, completing_rebalance: 0, stable: 1, members: 3, offsets: 1 }
         "#]],
@@ -913,10 +913,10 @@ fn offsets_of_an_empty_group_end_by_retention_and_the_group_with_them() {
             a: commit t:0 ok
             a: commit t:0 ok, u:0 ok
             x: commit t:0 ok
-            admin: list g Empty(consumer) Classic, simple Empty() Classic
+            admin: list g Empty(consumer) classic, simple Empty() classic
             admin: fetch ok t:0=1, u:0=2
             admin: fetch ok t:0=3
-            admin: list g Empty(consumer) Classic, simple Empty() Classic
+            admin: list g Empty(consumer) classic, simple Empty() classic
             admin: list
             record g generation=0 type= members=[]
             record g generation=1 type=consumer members=[a1]
@@ -1007,7 +1007,7 @@ fn a_restart_keeps_groups_and_begins_sessions_anew() {
             a: join ok a1 generation=2 protocol=range leader=a1 members=[a1 b1]
             b: join ok b1 generation=2 protocol=range leader=a1 members=[]
             a: heartbeat ILLEGAL_GENERATION
-            admin: list g Empty(consumer) Classic
+            admin: list g Empty(consumer) classic
         "#]],
     );
 }
@@ -1052,9 +1052,9 @@ fn what_cannot_be_stored_is_undone_and_told() {
             a: commit t:0 NOT_COORDINATOR
             admin: fetch ok
             a: leave NOT_COORDINATOR []
-            admin: list g Empty(consumer) Classic
+            admin: list g Empty(consumer) classic
             admin: delete g NOT_COORDINATOR
-            admin: list g Empty(consumer) Classic
+            admin: list g Empty(consumer) classic
         "#]],
     );
 }

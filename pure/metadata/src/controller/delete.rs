@@ -5,7 +5,7 @@ use crate::Refused;
 use crate::config::Settings;
 use crate::generated::{Record, RemoveTopicRecord};
 use crate::image::{Image, Topic};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use types::{ErrorCode, TopicId};
 
@@ -17,7 +17,9 @@ pub(super) fn delete(image: &Image, settings: &Settings, topics: &[TopicName]) -
         *named.entry(topic.id).or_insert(0) += 1;
     }
     let mut records = Vec::new();
-    let answers = topics.iter().map(|asked| {
+    let mut answered = BTreeSet::new();
+    let distinct = topics.iter().filter(|asked| answered.insert((&asked.name, asked.id)));
+    let answers = distinct.map(|asked| {
         let result = decide(image, settings, &named, asked).map(|topic| {
             records.push(Record::RemoveTopic(RemoveTopicRecord { topic_id: topic.id, ..Default::default() }));
             TopicName { name: Some(topic.name.clone()), id: topic.id }
