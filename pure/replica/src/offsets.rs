@@ -73,7 +73,9 @@ impl<D: Disk> Replica<D> {
             OffsetSpec::Latest => return Ok(undated(end, log.latest_epoch().unwrap_or(leader_epoch))),
             OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
                 let start = log.start_offset();
-                return Ok(undated(start, log.epoch_at(start).unwrap_or(LeaderEpoch::NONE)));
+                // A log that was never written to is of its first leader's term.
+                let unwritten = log.latest_epoch().is_none().then_some(leader_epoch);
+                return Ok(undated(start, log.epoch_at(start).or(unwritten).unwrap_or(LeaderEpoch::NONE)));
             }
             // Nothing is tiered, so nothing was or waits to be uploaded.
             OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => return Ok(ListedOffset::NONE),
@@ -96,8 +98,14 @@ impl<D: Disk> Replica<D> {
         current_leader_epoch: LeaderEpoch,
     ) -> Result<(LeaderEpoch, Offset), Failure> {
         self.check_epoch(current_leader_epoch)?;
-        let found = self.online()?.epoch_end_offset(epoch);
-        Ok(found.unwrap_or((LeaderEpoch::NONE, Offset::NONE)))
+        Ok(self.epoch_end(epoch)?.unwrap_or((LeaderEpoch::NONE, Offset::NONE)))
+    }
+
+    /// The leader's own term is known from its start on, not only from its first record on.
+    pub(crate) fn epoch_end(&mut self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, Failure> {
+        let current = self.leader_epoch;
+        let log = self.online()?;
+        Ok(if epoch == current { Some((epoch, log.end_offset())) } else { log.epoch_end_offset(epoch) })
     }
 
     /// Moves the log start offset up to `before` (-1 is the high watermark), as DeleteRecords asks; returns where the

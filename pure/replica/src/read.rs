@@ -2,7 +2,7 @@
 
 use crate::{Failure, Replica};
 use log::{Disk, FileRange, Range};
-use types::{LeaderEpoch, Now, Offset, ProducerId};
+use types::{ErrorCode, LeaderEpoch, Now, Offset, ProducerId};
 
 /// How far a reader may see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,13 @@ impl<D: Disk> Replica<D> {
         self.check_epoch(request.current_leader_epoch)?;
         let high_watermark = self.high_watermark;
         let last_stable_offset = self.last_stable_offset();
+        let fetched = match request.last_fetched_epoch {
+            LeaderEpoch::NONE => None,
+            epoch => Some(self.epoch_end(epoch)?.ok_or_else(|| {
+                let message = format!("epoch {epoch}, which the reader has records of, is not known here");
+                Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message)
+            })?),
+        };
         let log = self.online()?;
         let mut slice = Slice {
             pieces: Vec::new(),
@@ -87,13 +94,9 @@ impl<D: Disk> Replica<D> {
             aborted: Vec::new(),
             diverging: None,
         };
-        if request.last_fetched_epoch != LeaderEpoch::NONE {
-            slice.diverging = log
-                .epoch_end_offset(request.last_fetched_epoch)
-                .filter(|(epoch, end)| *epoch < request.last_fetched_epoch || *end < request.offset);
-            if slice.diverging.is_some() {
-                return Ok(slice);
-            }
+        slice.diverging = fetched.filter(|(epoch, end)| *epoch < request.last_fetched_epoch || *end < request.offset);
+        if slice.diverging.is_some() {
+            return Ok(slice);
         }
         let upper = match request.isolation {
             Isolation::HighWatermark => high_watermark,

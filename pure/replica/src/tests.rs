@@ -103,6 +103,9 @@ fn group_commit_waits_for_the_sync_that_covers_it() {
 fn epochs_and_offsets_are_answered() {
     let disk = MemoryDisk::new(1);
     let mut replica = replica(&disk, Config::default());
+    let earliest = replica.list_offset(OffsetSpec::Earliest, Isolation::HighWatermark, LeaderEpoch(3)).unwrap();
+    assert_eq!((earliest.offset, earliest.leader_epoch), (Offset(0), LeaderEpoch(3)));
+    assert_eq!(replica.offset_for_leader_epoch(LeaderEpoch(3), LeaderEpoch::NONE), Ok((LeaderEpoch(3), Offset(0))));
     for (at, value) in [(10, "a"), (30, "b"), (20, "c")] {
         replica.append(now(at), batch(&[value], at), Origin::Client).unwrap();
     }
@@ -120,6 +123,8 @@ fn epochs_and_offsets_are_answered() {
     assert_eq!(fenced.code, ErrorCode::FENCED_LEADER_EPOCH);
     let unknown = replica.read(now(1), &Read { current_leader_epoch: LeaderEpoch(4), ..Read::default() }).unwrap_err();
     assert_eq!(unknown.code, ErrorCode::UNKNOWN_LEADER_EPOCH);
+    let ahead = replica.read(now(1), &Read { last_fetched_epoch: LeaderEpoch(4), ..Read::default() }).unwrap_err();
+    assert_eq!(ahead.code, ErrorCode::OFFSET_OUT_OF_RANGE);
     assert_eq!(replica.offset_for_leader_epoch(LeaderEpoch(3), LeaderEpoch::NONE), Ok((LeaderEpoch(3), Offset(3))));
     assert_eq!(replica.delete_records(Offset(2)), Ok(Offset(2)));
     assert_eq!(replica.delete_records(Offset(4)).unwrap_err().code, ErrorCode::OFFSET_OUT_OF_RANGE);

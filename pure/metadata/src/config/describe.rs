@@ -132,6 +132,9 @@ fn broker_entry(settings: &Settings, resource: &Resource, definition: &Definitio
     // The value is its own; the names beside it only say what decides in its stead.
     let value = settings.effective_text(definition);
     let entry = entry(definition, definition.mode == UpdateMode::ReadOnly, decides);
+    if resource.name.is_empty() {
+        return entry;
+    }
     ConfigEntry { value: value.filter(|_| !entry.sensitive), ..entry }
 }
 

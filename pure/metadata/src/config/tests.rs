@@ -145,6 +145,30 @@ fn group_and_client_metrics_configurations_are_validated() {
 }
 
 #[test]
+fn a_group_stays_within_the_bounds_of_its_broker() {
+    let session = "consumer.session.timeout.ms";
+    assert_eq!(refusal(ResourceKind::Group, session, "50000"), "ok");
+    assert_eq!(
+        refusal(ResourceKind::Group, session, "44999"),
+        "INVALID_CONFIG: consumer.session.timeout.ms is 44999, but group.consumer.min.session.timeout.ms is 45000"
+    );
+    assert!(refusal(ResourceKind::Group, session, "60001").contains("group.consumer.max.session.timeout.ms is 60000"));
+    for definition in definitions(ResourceKind::Group) {
+        // None has bounds of another type than its own.
+        refusal(ResourceKind::Group, definition.name, "1");
+    }
+}
+
+#[test]
+fn what_is_not_set_may_be_unset() {
+    for (kind, name) in [(ResourceKind::Topic, "nope"), (ResourceKind::Broker, "node.id")] {
+        let operations = [(Text::from(name), Operation::Delete)];
+        let altered = alter(&Settings::default(), &Resource::new(kind, "1"), &Overrides::new(), &operations);
+        assert_eq!(altered, Ok(Overrides::new()));
+    }
+}
+
+#[test]
 fn lists_grow_and_shrink_from_their_default() {
     let resource = Resource::topic("t");
     let settings = Settings::default();
@@ -305,7 +329,7 @@ fn descriptions_say_where_values_come_from() {
         Broker,
         "",
         &[],
-        &["broker//log.cleaner.threads=3"],
+        &["broker//log.cleaner.threads=3", "broker/1/log.cleaner.threads=2"],
         threads,
         expect!["log.cleaner.threads=3 DynamicDefaultBroker [log.cleaner.threads=3 DynamicDefaultBroker]"],
     );

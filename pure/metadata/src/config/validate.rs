@@ -40,11 +40,16 @@ pub fn alter(
     refuse_duplicates(operations.iter().map(|(name, _)| name))?;
     let mut values = current.clone();
     for (name, operation) in operations {
+        // What is not set may be unset, whatever it is.
+        if *operation == Operation::Delete {
+            values.remove(name);
+            continue;
+        }
         let definition = known(resource, name)?;
         // A request's text is a slice of the request: what is kept gets its own buffer.
         match operation {
-            Operation::Set(value) => drop(values.insert(name.detached(), value.detached())),
-            Operation::Delete => drop(values.remove(name)),
+            Operation::Set(value) => drop(values.insert(name.detached(), Text::from(value.trim()))),
+            Operation::Delete => (),
             Operation::Append(value) | Operation::Subtract(value) => {
                 let verb = if matches!(operation, Operation::Append(_)) { "APPEND" } else { "SUBTRACT" };
                 if !definition.is_list() {
@@ -59,7 +64,8 @@ pub fn alter(
         }
     }
     validate(settings, resource, &values)?;
-    check_dynamic(resource, operations.iter().map(|(name, _)| name))?;
+    let set = operations.iter().filter(|(_, operation)| *operation != Operation::Delete);
+    check_dynamic(resource, set.map(|(name, _)| name))?;
     Ok(values)
 }
 
@@ -70,7 +76,7 @@ pub fn replace(settings: &Settings, resource: &Resource, given: &[(Text, Option<
     for (name, value) in given {
         known(resource, name)?;
         let value = value.as_ref().ok_or_else(|| null_value(name))?;
-        values.insert(name.detached(), value.detached());
+        values.insert(name.detached(), Text::from(value.trim()));
     }
     validate(settings, resource, &values)?;
     check_dynamic(resource, given.iter().map(|(name, _)| name))?;
@@ -85,10 +91,35 @@ pub fn validate(settings: &Settings, resource: &Resource, values: &Overrides) ->
     for (name, value) in values {
         check_length(name, value)?;
         let definition = known(resource, name)?;
-        definition.parse(value).map_err(|problem| Refused::new(ErrorCode::INVALID_CONFIG, problem))?;
+        definition.parse(value).map_err(|problem| Refused::new(invalid_value(resource.kind, name), problem))?;
     }
-    if resource.kind == ResourceKind::Topic {
-        return validate_topic(settings, values);
+    match resource.kind {
+        ResourceKind::Topic => validate_topic(settings, values),
+        ResourceKind::Group => validate_group(settings, values),
+        ResourceKind::Broker | ResourceKind::BrokerLogger | ResourceKind::ClientMetrics => Ok(()),
+    }
+}
+
+/// What Kafka calls a value that its type or its range forbids.
+fn invalid_value(kind: ResourceKind, name: &str) -> ErrorCode {
+    match kind {
+        ResourceKind::ClientMetrics if name == "match" => ErrorCode::INVALID_CONFIG,
+        ResourceKind::Broker | ResourceKind::BrokerLogger | ResourceKind::ClientMetrics => ErrorCode::INVALID_REQUEST,
+        ResourceKind::Topic | ResourceKind::Group => ErrorCode::INVALID_CONFIG,
+    }
+}
+
+/// A group's own times stay within the bounds that its broker sets for every group of the kind.
+fn validate_group(settings: &Settings, values: &Overrides) -> Result<(), Refused> {
+    for (name, value) in values {
+        let (Some((kind, rest)), Ok(value)) = (name.split_once('.'), value.parse::<i64>()) else { continue };
+        for (bound, allows) in [("min", i64::le as fn(&i64, &i64) -> bool), ("max", i64::ge)] {
+            let limit = format!("group.{kind}.{bound}.{rest}");
+            if find(ResourceKind::Broker, &limit).is_some() && !allows(&settings.i64(&limit), &value) {
+                let message = format!("{name} is {value}, but {limit} is {}", settings.i64(&limit));
+                return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+            }
+        }
     }
     Ok(())
 }
@@ -129,7 +160,11 @@ fn known(resource: &Resource, name: &str) -> Result<&'static Definition, Refused
             ResourceKind::Group => "group config name",
         };
         let hint = nearest(resource.kind, name).map(|meant| format!(" (did you mean {meant}?)"));
-        Refused::new(ErrorCode::INVALID_CONFIG, format!("Unknown {what}: {name}{}", hint.unwrap_or_default()))
+        let code = match resource.kind {
+            ResourceKind::ClientMetrics => ErrorCode::INVALID_REQUEST,
+            _ => ErrorCode::INVALID_CONFIG,
+        };
+        Refused::new(code, format!("Unknown {what}: {name}{}", hint.unwrap_or_default()))
     })
 }
 

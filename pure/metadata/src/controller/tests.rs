@@ -160,7 +160,7 @@ fn topics_are_created_or_refused_in_words_of_kafka() {
         vec![config("v", Some(Text::from("soon"))), config("w", None)],
         expect![[r#"
         v: INVALID_CONFIG: Invalid value soon for configuration retention.ms: Not a number of type LONG
-        w: INVALID_REQUEST: Null value not supported for : retention.ms"#]],
+        w: INVALID_CONFIG: Null value not supported for topic configs: retention.ms"#]],
     );
 }
 

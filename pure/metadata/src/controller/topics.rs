@@ -74,6 +74,18 @@ fn count_names(topics: &[NewTopic]) -> BTreeMap<&Text, usize> {
     counts
 }
 
+/// The configurations that a new topic is to have; where one is named twice, its last value counts.
+fn given_configs(topic: &NewTopic) -> Result<Vec<(Text, Option<Text>)>, Refused> {
+    let mut given = BTreeMap::new();
+    for (name, value) in &topic.configs {
+        if value.is_none() {
+            return refuse(ErrorCode::INVALID_CONFIG, format!("Null value not supported for topic configs: {name}"));
+        }
+        given.insert(name.clone(), value.clone());
+    }
+    Ok(given.into_iter().collect())
+}
+
 fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {
     Err(Refused::new(code, message))
 }
@@ -96,7 +108,7 @@ impl Batch<'_> {
         }
         self.check_name(&topic.name)?;
         let resource = Resource::topic(topic.name.detached());
-        let set = replace(self.settings, &resource, &topic.configs)?;
+        let set = replace(self.settings, &resource, &given_configs(topic)?)?;
         let partitions = if topic.assignments.is_empty() { self.automatic(topic, rng)? } else { self.manual(topic)? };
         let replicas = partitions.first().map_or(0, |partition| partition.replicas.len());
         let created = CreatedTopic {
