@@ -20,7 +20,9 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let asked: DescribeTopicPartitionsRequest = request.decode(body)?;
     let (from_topic, from_partition) = match &asked.cursor {
         Some(cursor) if cursor.partition_index < 0 => {
-            return Ok(Step::Close("a DescribeTopicPartitions cursor with a negative partition".to_owned()));
+            let topics = asked.topics.into_iter().map(|topic| unknown(topic.name, ErrorCode::INVALID_REQUEST));
+            let response = DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() };
+            return Ok(request.reply(&response));
         }
         Some(cursor) => (cursor.topic_name.clone(), cursor.partition_index),
         None => (Text::default(), 0),
@@ -42,7 +44,10 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             break;
         }
         let Some(topic) = shard.image.topic_by_name(&name) else {
-            response.topics.push(unknown(name));
+            let is_valid = is_valid_name(&name);
+            let code =
+                if is_valid { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::INVALID_TOPIC_EXCEPTION };
+            response.topics.push(unknown(name, code));
             continue;
         };
         let entry = describe(topic, usize::try_from(first).unwrap_or(0), left);
@@ -61,9 +66,7 @@ fn cursor(topic_name: Text, partition_index: i32) -> Cursor {
     Cursor { topic_name, partition_index, ..Default::default() }
 }
 
-fn unknown(name: Text) -> DescribeTopicPartitionsResponseTopic {
-    let error_code =
-        if is_valid_name(&name) { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::INVALID_TOPIC_EXCEPTION };
+fn unknown(name: Text, error_code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic {
         error_code,
         is_internal: is_internal(&name),

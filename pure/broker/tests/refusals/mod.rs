@@ -214,3 +214,17 @@ fn only_known_kinds_of_endpoints_are_described() {
         assert_eq!(world.ask(connection, 1, &request).error_code, code);
     }
 }
+
+#[test]
+fn a_cursor_before_the_first_partition_is_refused_without_a_close() {
+    let mut world = start(&["t"]);
+    let connection = world.connect(1);
+    let topics = vec![describe_topic_partitions_request::TopicRequest { name: Text::from("t"), ..Default::default() }];
+    let cursor = describe_topic_partitions_request::Cursor {
+        topic_name: Text::from("t"),
+        partition_index: -1,
+        ..Default::default()
+    };
+    let request = DescribeTopicPartitionsRequest { topics, cursor: Some(cursor), ..Default::default() };
+    assert_eq!(world.ask(connection, 0, &request).topics[0].error_code, ErrorCode::INVALID_REQUEST);
+}

@@ -71,8 +71,10 @@ fn check(resource: &Resource, image: &Image, settings: &Settings) -> Result<(), 
                 return refuse(ErrorCode::INVALID_REQUEST, message);
             }
         }
+        // No logger can be changed at run time, so there is none to describe; that is an answer, not an error.
+        ResourceKind::BrokerLogger if resource.name.parse() == Ok(settings.node_id().0) => (),
         ResourceKind::BrokerLogger => {
-            return refuse(ErrorCode::INVALID_REQUEST, "Log levels are set when the broker is started".to_owned());
+            return refuse(ErrorCode::INVALID_REQUEST, "Loggers are those of a broker: name its id".to_owned());
         }
         ResourceKind::ClientMetrics if resource.name.is_empty() => {
             return refuse(ErrorCode::INVALID_REQUEST, "Client metrics subscription name must not be empty".to_owned());

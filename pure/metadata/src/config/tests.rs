@@ -377,5 +377,6 @@ fn everything_but_the_internal_is_described() {
     let count = |kind, name: &str| describe(&Resource::new(kind, name), &image, &settings, None).expect("there").len();
     assert_eq!(count(ResourceKind::Topic, "t"), 33);
     assert_eq!(count(ResourceKind::Group, "g"), 17);
+    assert_eq!(count(ResourceKind::BrokerLogger, "1"), 0);
     assert!(count(ResourceKind::Broker, "1") > 300);
 }
