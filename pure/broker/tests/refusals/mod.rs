@@ -228,3 +228,28 @@ fn a_cursor_before_the_first_partition_is_refused_without_a_close() {
     let request = DescribeTopicPartitionsRequest { topics, cursor: Some(cursor), ..Default::default() };
     assert_eq!(world.ask(connection, 0, &request).topics[0].error_code, ErrorCode::INVALID_REQUEST);
 }
+
+#[test]
+fn the_note_beside_an_offset_is_measured_in_characters() {
+    let mut world = start(&["t", "__consumer_offsets"]);
+    let connection = world.connect(1);
+    for (characters, code) in [(4096, ErrorCode::NONE), (4097, ErrorCode::OFFSET_METADATA_TOO_LARGE)] {
+        let partitions = vec![offset_commit_request::OffsetCommitRequestPartition {
+            committed_metadata: Some(Text::from("\u{fc}".repeat(characters))),
+            ..Default::default()
+        }];
+        let topics = vec![offset_commit_request::OffsetCommitRequestTopic {
+            name: Text::from("t"),
+            partitions,
+            ..Default::default()
+        }];
+        let request = OffsetCommitRequest {
+            group_id: Text::from("g"),
+            generation_id_or_member_epoch: -1,
+            topics,
+            ..Default::default()
+        };
+        let committed = world.ask(connection, 8, &request);
+        assert_eq!(committed.topics[0].partitions[0].error_code, code, "{characters}");
+    }
+}

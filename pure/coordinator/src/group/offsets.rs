@@ -49,7 +49,7 @@ fn commit_topic(
     for partition in &topic.partitions {
         let error = if topic.name.is_empty() || topic.name.len() > TOPIC_NAME_BYTES_MAX {
             ErrorCode::INVALID_TOPIC_EXCEPTION
-        } else if partition.metadata.len() > step.config.offset_metadata_bytes_max.min(GROUP_TEXT_BYTES_MAX) {
+        } else if is_too_long(&partition.metadata, step.config.offset_metadata_bytes_max) {
             ErrorCode::OFFSET_METADATA_TOO_LARGE
         } else {
             let value = Committed {
@@ -159,4 +159,9 @@ impl Group {
         let gone = offsets.filter(|(_, committed)| !committed.is_of_other_topic(topic.id));
         into.extend(gone.map(|(partition, _)| records::offset_tombstone(&self.id, &topic.name, *partition)));
     }
+}
+
+/// Kafka counts UTF-16 units here, whatever the setting's name says.
+fn is_too_long(metadata: &str, most: usize) -> bool {
+    metadata.len() > GROUP_TEXT_BYTES_MAX || metadata.len() > most && metadata.encode_utf16().count() > most
 }
