@@ -4,7 +4,8 @@ use sim_suite::{Failed, Kind, Outcome, attempt, known_seeds};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-const USAGE: &str = "usage: vltava-sim [--kind calm|kill|power] (--seed N [--trace] | --seeds A..B | --seconds N)";
+const USAGE: &str =
+    "usage: vltava-sim [--kind calm|kill|power|full|bad] (--seed N [--trace] | --seeds A..B | --seconds N)";
 
 enum What {
     One(u64),

@@ -198,6 +198,17 @@ impl Oracle {
         }
     }
 
+    /// A broker says where a partition ends, after all producers had their answers.
+    pub fn ended(&mut self, now: Instant, spot: &Spot, end: Offset, asked_at: Instant) {
+        if self.nature(&spot.0).fleeting {
+            return;
+        }
+        let facts = self.facts.entry(spot.clone()).or_default();
+        let known = facts.acknowledged.keys().next_back().map_or(Offset::ZERO, |newest| newest.next());
+        assert!(end >= known, "{}-{} was acknowledged up to {known} and is said to end at {end}", spot.0, spot.1);
+        self.saw_high_watermark(now, spot, end, asked_at);
+    }
+
     /// A member of a group was told what is its.
     pub fn assigned(&mut self, group: &Text, member: usize, generation: i32, all: &[Spot]) {
         self.figures.assigned += 1;
@@ -266,6 +277,9 @@ impl Oracle {
                 self.check_keys(spot, facts, last, start);
                 continue;
             }
+            // Old records may go while all is read; records without an answer may become committed meanwhile.
+            let start = if nature.trimmed { last.keys().next().map_or(end, |first| start.max(*first)) } else { start };
+            let end = last.keys().next_back().map_or(end, |newest| end.max(newest.next()));
             let count = i64::try_from(last.range(start..).count()).expect("few");
             assert_eq!(count, end.minus(start), "{topic}-{partition} has gaps between {start} and {end}");
             for (offset, id) in facts.acknowledged.range(start..) {

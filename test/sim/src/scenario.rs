@@ -8,7 +8,7 @@ use crate::oracle::{Figures, Nature, Oracle, Promise};
 use crate::world::World;
 use broker::Settings;
 use client::{Acks, Assignor, ConsumerOptions, GroupOptions, ProducerOptions, Reset};
-use log::MemoryDisk;
+use log::{ErrorKind, Fault, MemoryDisk, Operation};
 use record::Codec;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,6 +17,9 @@ use wire::ApiKey;
 
 /// How long everything may take, in simulated time, to be well again after the last fault.
 const HEAL_MS: u64 = 60_000;
+
+/// How long a clean stop may take.
+const STOP_MS: u64 = 2000;
 
 /// What may happen to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub enum Kind {
     Kills,
     /// The machine loses power; acknowledgements wait for a sync (group commit).
     PowerLosses,
+    /// The disk is full now and then.
+    FullDisk,
+    /// Calls to the disk fail, and the process is killed in the midst of its writes.
+    BadDisk,
 }
 
 impl Kind {
@@ -36,6 +43,8 @@ impl Kind {
             "calm" => Some(Kind::Calm),
             "kill" => Some(Kind::Kills),
             "power" => Some(Kind::PowerLosses),
+            "full" => Some(Kind::FullDisk),
+            "bad" => Some(Kind::BadDisk),
             _ => None,
         }
     }
@@ -47,6 +56,8 @@ impl Kind {
             Kind::Calm => " --kind calm",
             Kind::Kills => " --kind kill",
             Kind::PowerLosses => " --kind power",
+            Kind::FullDisk => " --kind full",
+            Kind::BadDisk => " --kind bad",
         }
     }
 }
@@ -73,9 +84,11 @@ struct Scenario {
 #[must_use]
 pub fn run(seed: u64, kind: Option<Kind>, print: bool) -> Outcome {
     let mut rng = Rng::new(seed);
-    let drawn = match rng.below(4) {
+    let drawn = match rng.below(8) {
         0 => Kind::Calm,
-        1 => Kind::Kills,
+        1 | 2 => Kind::Kills,
+        3 => Kind::FullDisk,
+        4 => Kind::BadDisk,
         _ => Kind::PowerLosses,
     };
     let kind = kind.unwrap_or(drawn);
@@ -164,6 +177,7 @@ impl Scenario {
             host: Sim::host(0),
         };
         let mut world = World::new(rng.next_u64(), vec![program], print);
+        world.may_fail = matches!(self.kind, Kind::BadDisk | Kind::FullDisk);
         if rng.one_in(4) {
             world.pace.network_us = (100, 20_000);
         }
@@ -267,9 +281,9 @@ impl Scenario {
                 world.crash(0, Crash::PowerLoss);
                 world.boot_later(0, down_us);
             }
-            11 if is_up && self.kind != Kind::Calm && self.rng.one_in(3) => {
-                world.stop(0);
-            }
+            9 | 10 if self.kind == Kind::FullDisk => self.fill_disk(world),
+            9 | 10 if self.kind == Kind::BadDisk => self.break_disk(world),
+            11 if is_up && self.kind != Kind::Calm && self.rng.one_in(3) => self.restart(world),
             _ => {}
         }
         if !world.processes[0].is_up() {
@@ -277,9 +291,59 @@ impl Scenario {
         }
     }
 
+    /// A clean stop takes no longer than its bound.
+    fn restart(&mut self, world: &mut Sim) {
+        world.stop(0);
+        let bound = world.now().at.plus_ms(STOP_MS);
+        let ends = world.processes[0].ends();
+        while world.processes[0].ends() == ends {
+            world.run(world.now().at.plus_ms(5));
+            assert!(world.now().at < bound, "the broker has not stopped {STOP_MS} ms after it was asked to");
+        }
+    }
+
+    /// Some other process takes all space but a little, or gives it back.
+    fn fill_disk(&mut self, world: &mut Sim) {
+        let disk = &world.processes[0].program.disk;
+        let used: u64 = disk.files().iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let is_full = self.rng.one_in(2);
+        disk.set_capacity_bytes(if is_full { used + self.rng.below(2000) } else { u64::MAX });
+    }
+
+    /// The next calls to the disk of some kind fail; sometimes all of them, and then the process is killed.
+    fn break_disk(&mut self, world: &mut Sim) {
+        use Operation::{Change, Open, Read, Remove, Rename, Sync, Write};
+        let disk = world.processes[0].program.disk.clone();
+        let mut fault = |operation, after: u64, times| {
+            let torn_bytes = usize::try_from(self.rng.below(400)).expect("small");
+            let after = u32::try_from(self.rng.below(after)).expect("small");
+            disk.inject(Fault { operation, path: String::new(), kind: ErrorKind::Failed, after, times, torn_bytes });
+        };
+        if world.rng.one_in(2) {
+            let all = [Open, Read, Write, Write, Sync, Sync, Rename, Remove, Change];
+            fault(all[usize::try_from(world.rng.below(9)).expect("small")], 20, 1);
+            return;
+        }
+        // Dead from one write on, as far as the disk is concerned, and a little later altogether.
+        for operation in [Write, Sync, Rename, Remove, Change] {
+            fault(operation, 4, u32::MAX);
+        }
+        world.run(world.now().at.plus_ms(1 + self.rng.below(20)));
+        if world.processes[0].is_up() {
+            world.crash(0, Crash::Kill);
+        }
+        disk.clear_faults();
+    }
+
     /// Nothing goes wrong any more: all that is open must come to its end in time.
     fn heal(&mut self, world: &mut Sim) {
         self.oracle.borrow_mut().is_healing = true;
+        world.processes[0].program.disk.set_capacity_bytes(u64::MAX);
+        world.processes[0].program.disk.clear_faults();
+        // What a failing disk took off line comes back with the process, not before.
+        if self.kind == Kind::BadDisk && world.processes[0].is_up() {
+            world.crash(0, Crash::Kill);
+        }
         let bound = world.now().at.plus_ms(HEAL_MS);
         loop {
             world.run(world.now().at.plus_ms(200));
@@ -294,8 +358,8 @@ impl Scenario {
         }
         // Once more before the end: what is there must still be there.
         let last = match self.kind {
-            Kind::Calm => None,
-            Kind::Kills => Some(Crash::Kill),
+            Kind::Calm | Kind::FullDisk => None,
+            Kind::Kills | Kind::BadDisk => Some(Crash::Kill),
             Kind::PowerLosses => Some(Crash::PowerLoss),
         };
         if let Some(crash) = last.filter(|_| self.rng.one_in(2)) {

@@ -83,6 +83,12 @@ impl<P: Program> Process<P> {
     pub fn is_up(&self) -> bool {
         !self.shards.is_empty()
     }
+
+    /// How often it has ended.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        self.run
+    }
 }
 
 type Frame<P> = <<P as Program>::Shard as Node>::Frame;

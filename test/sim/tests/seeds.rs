@@ -10,8 +10,8 @@ fn check(kind: Option<Kind>, seed: u64) {
 
 #[test]
 fn no_promise_is_broken() {
-    for kind in [Kind::Calm, Kind::Kills, Kind::PowerLosses] {
-        (0..8).for_each(|seed| check(Some(kind), seed));
+    for kind in [Kind::Calm, Kind::Kills, Kind::PowerLosses, Kind::FullDisk, Kind::BadDisk] {
+        (0..6).for_each(|seed| check(Some(kind), seed));
     }
 }
 

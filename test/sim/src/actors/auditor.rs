@@ -17,8 +17,8 @@ pub struct Auditor {
     reader: Host<Consumer>,
     oracle: SharedOracle,
     topics: Vec<Text>,
-    /// What is asked under which number: the partition and which of its ends.
-    asked: BTreeMap<u64, (Spot, i64)>,
+    /// What is asked under which number: the partition, which of its ends, and when.
+    asked: BTreeMap<u64, (Spot, i64, Instant)>,
     starts: BTreeMap<Spot, Offset>,
     ends: BTreeMap<Spot, Offset>,
     positions: BTreeMap<Spot, Offset>,
@@ -59,7 +59,7 @@ impl Auditor {
         }
         for spot in &spots {
             for (which, known) in [(EARLIEST, &self.starts), (LATEST, &self.ends)] {
-                let is_asked = self.asked.values().any(|asked| *asked == (spot.clone(), which));
+                let is_asked = self.asked.values().any(|asked| asked.0 == *spot && asked.1 == which);
                 if known.contains_key(spot) || is_asked {
                     continue;
                 }
@@ -68,7 +68,7 @@ impl Auditor {
                 let Some(leader) = leader else { continue };
                 let request = list_offsets(spot, which);
                 let number = self.asker.engine.ask(now.at, Target::Node(leader), request, 2000);
-                self.asked.insert(number, (spot.clone(), which));
+                self.asked.insert(number, (spot.clone(), which, now.at));
             }
         }
         let is_known = spots.iter().all(|spot| self.starts.contains_key(spot) && self.ends.contains_key(spot));
@@ -80,12 +80,15 @@ impl Auditor {
         }
     }
 
-    fn answers(&mut self) {
+    fn answers(&mut self, now: Now) {
         while let Some((number, result)) = self.asker.engine.poll() {
-            let Some((spot, which)) = self.asked.remove(&number) else { continue };
+            let Some((spot, which, asked_at)) = self.asked.remove(&number) else { continue };
             let Ok(Response::ListOffsets(response)) = result else { continue };
             for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
                 if partition.error_code.is_ok() {
+                    if which == LATEST {
+                        self.oracle.borrow_mut().ended(now.at, &spot, Offset(partition.offset), asked_at);
+                    }
                     let known = if which == EARLIEST { &mut self.starts } else { &mut self.ends };
                     known.insert(spot.clone(), Offset(partition.offset));
                 }
@@ -141,7 +144,7 @@ impl Actor for Auditor {
                 if is_asker { self.asker.input(now, input) } else { self.reader.input(now, input) }
             }
         }
-        self.answers();
+        self.answers(now);
         if !self.is_reading && now.at >= self.next_try {
             self.next_try = now.at.plus_ms(20);
             self.ask(now);
