@@ -126,6 +126,16 @@ impl<D: Disk> Shard<D> {
         self.start_job(JobFor::Partition(place.partition), Job::Recover(Box::new(recovery)));
     }
 
+    /// Opens again what could not be opened for want of space.
+    pub(crate) fn reopen_partitions(&mut self) {
+        for partition in std::mem::take(&mut self.reopen) {
+            if let Some(Hosted { topic, state: State::Leading(replica) }) = self.partitions.hosted.get(&partition) {
+                let place = Placed { partition, topic: topic.clone(), epoch: replica.leader_epoch() };
+                self.recover_partition(place);
+            }
+        }
+    }
+
     pub(crate) fn partition_opened(
         &mut self,
         partition: TopicPartition,
@@ -140,6 +150,7 @@ impl<D: Disk> Shard<D> {
         };
         let (epoch, parked) = (*epoch, std::mem::take(parked));
         let name = format!("{}-{}", hosted.topic, partition.partition);
+        let is_full = matches!(opened, Err(log::Error::Full(_)));
         let replica = match opened {
             Ok(opened) => {
                 let (mut log, report) = *opened;
@@ -149,16 +160,25 @@ impl<D: Disk> Shard<D> {
                 for note in report.notes {
                     self.out.log(Level::Warn, format!("{name}: {note}"));
                 }
+                if self.offline.remove(&partition) {
+                    self.out.log(Level::Info, format!("{name} is online again"));
+                }
                 Replica::lead(log, epoch)
             }
             Err(error) => {
-                self.out.log(Level::Error, format!("{name} is offline: {error}"));
-                self.offline.insert(partition);
+                let until = if is_full { " until the disk takes writes again (make room on it)" } else { "" };
+                if self.offline.insert(partition) {
+                    self.out.log(Level::Error, format!("{name} is offline{until}: {error}"));
+                }
                 Replica::offline(error.to_string(), epoch)
             }
         };
         hosted.state = State::Leading(Box::new(replica));
-        self.opened(partition);
+        if is_full {
+            self.reopen.insert(partition);
+        } else {
+            self.opened(partition);
+        }
         for (op, to) in parked {
             if let Some(outcome) = self.perform_partition(partition, op, to) {
                 self.done.push((to, outcome));

@@ -331,6 +331,7 @@ impl<D: Disk> Shard<D> {
 
     /// Looks after all partitions: what time alone brings about, such as retention.
     pub(crate) fn tick_partitions(&mut self) {
+        self.reopen_partitions();
         let all: Vec<TopicPartition> = self.partitions.hosted.keys().copied().collect();
         all.into_iter().for_each(|partition| self.tick_partition(partition));
         let at = self.now.at.plus_ms(self.settings.maintenance_ms());

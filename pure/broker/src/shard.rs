@@ -61,6 +61,8 @@ pub struct Shard<D: Disk> {
     pub(crate) refusing_writes: bool,
     /// Partitions whose going offline has been told.
     pub(crate) offline: BTreeSet<TopicPartition>,
+    /// Partitions that a full disk kept from being opened.
+    pub(crate) reopen: BTreeSet<TopicPartition>,
     /// Producer ids that this shard may still give out.
     pub(crate) producer_ids: std::ops::Range<i64>,
     pub(crate) closing: Closing,
@@ -115,6 +117,7 @@ impl<D: Disk> Shard<D> {
             opening: 0,
             refusing_writes: false,
             offline: BTreeSet::new(),
+            reopen: BTreeSet::new(),
             producer_ids: 0..0,
             closing: Closing::default(),
             disk: parts.disk,

@@ -51,6 +51,26 @@ impl<D: Disk> Log<D> {
             });
         }
         let markers = self.markers(batches)?;
+        let stored = self.store(now, batches, epoch, bytes);
+        if stored.is_err() && origin == Origin::Client {
+            // The producer has more under way: what follows must not be taken for its beginning.
+            batches.iter().for_each(|batch| self.producers.refuse(&batch.header));
+        }
+        let (base_offset, max_timestamp) = stored?;
+        for (batch, marker) in batches.iter().zip(markers.into_iter().chain(std::iter::repeat(None))) {
+            self.note(&batch.header, marker, now.wall)?;
+        }
+        Ok(Appended { base_offset, last_offset: Offset(self.end.0 - 1), duplicate: false, max_timestamp })
+    }
+
+    /// Gives batches their offsets and writes them.
+    fn store(
+        &mut self,
+        now: Now,
+        batches: &mut [Batch],
+        epoch: LeaderEpoch,
+        bytes: u32,
+    ) -> Result<(Offset, Timestamp), Error> {
         let base_offset = self.end;
         let mut next = base_offset;
         let mut max_timestamp = Timestamp::NONE;
@@ -68,10 +88,7 @@ impl<D: Disk> Log<D> {
             return Err(error);
         }
         self.write(now, batches, bytes, next)?;
-        for (batch, marker) in batches.iter().zip(markers.into_iter().chain(std::iter::repeat(None))) {
-            self.note(&batch.header, marker, now.wall)?;
-        }
-        Ok(Appended { base_offset, last_offset: Offset(self.end.0 - 1), duplicate: false, max_timestamp })
+        Ok((base_offset, max_timestamp))
     }
 
     fn check_size(&self, batches: &[Batch]) -> Result<u32, Error> {

@@ -130,7 +130,12 @@ pub(crate) struct Producers {
     open: BTreeMap<Offset, ProducerId>,
     /// Ended transactions whose marker may still be above the high watermark: (first offset, marker's offset).
     uncommitted: VecDeque<(Offset, Offset)>,
+    /// New producers whose first batch could not be stored: the epoch and sequence they must begin with.
+    refused: BTreeMap<ProducerId, (ProducerEpoch, Sequence)>,
 }
+
+/// Most producers whose refused first batch is remembered.
+const REFUSED_MAX: usize = 10_000;
 
 fn in_sequence(last: Sequence, next: Sequence) -> bool {
     i64::from(next.0) == i64::from(last.0) + 1 || (next.0 == 0 && last.0 == i32::MAX)
@@ -197,7 +202,19 @@ impl Producers {
                     in_transaction: producer.transaction_start.is_some(),
                 }),
             };
-            check_next(view, header)?;
+            match (view, self.refused.get(&id)) {
+                (None, Some((epoch, first))) if *epoch == header.producer_epoch && *first != header.base_sequence => {
+                    return Err(Error::refused(
+                        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+                        format!(
+                            "producer {id} sent sequence {} while sequence {first}, which could not be stored, is still \
+                             to come",
+                            header.base_sequence
+                        ),
+                    ));
+                }
+                _ => check_next(view, header)?,
+            }
             if headers.peek().is_some() {
                 let view = View {
                     epoch: header.producer_epoch,
@@ -228,12 +245,26 @@ impl Producers {
         Ok(())
     }
 
+    /// A producer's batch could not be stored. Where it is new, any sequence would begin it, and one of the batches it
+    /// has under way behind this one would: its repetition of this one would then seem out of order for ever.
+    pub(crate) fn refuse(&mut self, header: &Header) {
+        let id = header.producer_id;
+        if !header.has_producer() || self.producers.contains_key(&id) {
+            return;
+        }
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.pop_first();
+        }
+        self.refused.entry(id).or_insert((header.producer_epoch, header.base_sequence));
+    }
+
     /// Notes a data batch that is in the log now.
     pub(crate) fn note(&mut self, header: &Header) {
         if !header.has_producer() {
             return;
         }
         let id = header.producer_id;
+        self.refused.remove(&id);
         let producer = self.producers.entry(id).or_insert_with(|| Producer::new(header.producer_epoch));
         let kept = Kept {
             last_sequence: header.last_sequence(),

@@ -241,7 +241,8 @@ impl Oracle {
 
     /// A member was told where its group is in a partition.
     pub fn found(&mut self, group: &Text, spot: &Spot, committed: Option<Offset>, asked_at: Instant) {
-        if self.nature(&spot.0).fleeting {
+        // Where old records go, a member may be sent back, and commit that.
+        if self.nature(&spot.0).fleeting || self.nature(&spot.0).trimmed {
             return;
         }
         let facts = self.groups.entry(group.clone()).or_default();

@@ -647,7 +647,7 @@ struct Brief<'a, T>(&'a T);
 impl<T: fmt::Debug> fmt::Display for Brief<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{:?}", self.0);
-        let end = (0..=text.len().min(400)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let end = (0..=text.len().min(2000)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         f.write_str(&text[..end])
     }
 }
