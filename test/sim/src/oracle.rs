@@ -88,9 +88,12 @@ pub struct Oracle {
     pub figures: Figures,
 }
 
-/// By topic, below which partition the group must read all. A static leader that was away while a topic grew does not
-/// learn of it until the next rebalance: so it is with Kafka.
-pub type Reading = Vec<(Text, i32)>;
+/// What a group reads: every partition of all stable topics. With static members only what was ever assigned: a static
+/// leader that was away while a topic came or grew does not learn of it before the next rebalance; so it is with Kafka.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    pub has_statics: bool,
+}
 
 /// How much happened, to see that a simulation does something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -315,8 +318,10 @@ impl Oracle {
     #[must_use]
     pub fn unread(&self) -> Vec<(Text, Spot)> {
         let mut unread = Vec::new();
-        for (group, topics) in &self.group_topics {
-            let is_read = |spot: &Spot| topics.iter().any(|(topic, below)| *topic == spot.0 && spot.1.0 < *below);
+        for (group, reading) in &self.group_topics {
+            let owners = self.groups.get(group).map(|facts| &facts.owners);
+            let was_assigned = |spot: &Spot| owners.is_some_and(|owners| owners.keys().any(|(_, of)| of == spot));
+            let is_read = |spot: &Spot| !reading.has_statics || was_assigned(spot);
             for (spot, (_, end)) in self.ends.iter().filter(|(spot, _)| is_read(spot)) {
                 let members = self.group_positions.iter().filter(|((of, _), _)| of == group);
                 let furthest = members.filter_map(|(_, positions)| positions.get(spot)).max();

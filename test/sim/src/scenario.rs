@@ -4,7 +4,7 @@ use crate::actor::Actor;
 use crate::actors::{Administrator, Auditor, GroupMember, NewTopic, Sender, SharedOracle, options};
 use crate::broker::BrokerProgram;
 use crate::node::Crash;
-use crate::oracle::{Figures, Nature, Oracle, Promise};
+use crate::oracle::{Figures, Nature, Oracle, Promise, Reading};
 use crate::world::World;
 use broker::Settings;
 use client::{Acks, Assignor, ConsumerOptions, GroupOptions, ProducerOptions, Reset};
@@ -211,9 +211,7 @@ impl Scenario {
             let id = Text::from(format!("g{group}"));
             let assignor = if self.rng.one_in(2) { Assignor::Range } else { Assignor::CooperativeSticky };
             let has_statics = self.rng.one_in(4);
-            let below = |topic: &NewTopic| if has_statics { topic.partitions } else { i32::MAX };
-            let reading = self.topics.iter().map(|topic| (topic.name.clone(), below(topic))).collect();
-            self.oracle.borrow_mut().group_topics.insert(id.clone(), reading);
+            self.oracle.borrow_mut().group_topics.insert(id.clone(), Reading { has_statics });
             for number in 0..1 + usize::try_from(self.rng.below(4)).expect("small") {
                 let instance = has_statics.then(|| Text::from(format!("i{number}")));
                 let id = id.clone();
