@@ -12,7 +12,9 @@ use bytes::Bytes;
 use lane::{Batch, Lane, Verdict};
 use record::Codec;
 use std::collections::{BTreeMap, VecDeque};
-use types::{ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text, Timestamp};
+use types::{
+    ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text, Timestamp, TopicId,
+};
 use wire::produce_request::{PartitionProduceData, TopicProduceData};
 use wire::{InitProducerIdRequest, ProduceRequest, Records, Response};
 
@@ -115,8 +117,15 @@ pub struct Delivery {
 /// A topic and a partition of it.
 type Spot = (Text, PartitionIndex);
 
-/// The batches of one request, by partition and serial.
-type Sent = Vec<(Spot, u64)>;
+/// A batch of a request: where it belongs, and the id its topic had when it was sent.
+#[derive(Clone, Debug)]
+struct Shipment {
+    spot: Spot,
+    topic: TopicId,
+    serial: u64,
+}
+
+type Sent = Vec<Shipment>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Identity {
@@ -361,9 +370,10 @@ impl Producer {
             let Some((serial, batch)) = lane.take(identity, room) else { continue };
             // The first batch goes whatever its size; the broker has its own limit.
             room = room.min(self.options.request_bytes_max).saturating_sub(batch.len());
+            let topic_id = self.cluster.topic(&spot.0).map_or(TopicId::ZERO, |known| known.id);
             let topic = topics.entry(spot.0.clone()).or_insert_with(|| TopicProduceData {
                 name: spot.0.clone(),
-                topic_id: self.cluster.topic(&spot.0).map_or(types::Uuid::ZERO, |known| known.id),
+                topic_id,
                 ..Default::default()
             });
             topic.partition_data.push(PartitionProduceData {
@@ -371,7 +381,7 @@ impl Producer {
                 records: Some(Records::Bytes(batch)),
                 ..Default::default()
             });
-            taken.push((spot, serial));
+            taken.push(Shipment { spot, topic: topic_id, serial });
         }
         if taken.is_empty() {
             return;
@@ -462,21 +472,21 @@ impl Producer {
         match result {
             Ok(Response::Produce(response)) => {
                 for topic in &response.responses {
-                    let by_id = || self.cluster.topic_by_id(topic.topic_id).map(|known| known.name.clone());
-                    let name = if topic.name.is_empty() { by_id() } else { Some(topic.name.clone()) };
                     for answer in &topic.partition_responses {
-                        let is_asked = |((known, partition), _): &(Spot, u64)| {
-                            partition.0 == answer.index && name.as_ref().is_none_or(|name| name == known)
+                        let is_topic = |sent: &Shipment| match topic.name.is_empty() {
+                            true => sent.topic == topic.topic_id,
+                            false => sent.spot.0 == topic.name,
                         };
+                        let is_asked = |sent: &Shipment| sent.spot.1.0 == answer.index && is_topic(sent);
                         if let Some(at) = open.iter().position(is_asked) {
-                            let (spot, serial) = open.remove(at);
+                            let Shipment { spot, serial, .. } = open.remove(at);
                             self.answered_for(now, &spot, serial, answer);
                         }
                     }
                 }
             }
             Err(Failure::Unanswered) => {
-                for (spot, serial) in std::mem::take(&mut open) {
+                for Shipment { spot, serial, .. } in std::mem::take(&mut open) {
                     if let Some(batch) = self.lanes.get_mut(&spot).and_then(|lane| lane.finish(serial)) {
                         self.deliver(&batch, spot.1, None, None);
                     }
@@ -486,7 +496,7 @@ impl Producer {
                 self.cluster.refresh_soon(now.at);
             }
         }
-        for (spot, serial) in open {
+        for Shipment { spot, serial, .. } in open {
             self.again(now, &spot, serial);
         }
     }

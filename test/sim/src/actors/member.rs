@@ -131,8 +131,10 @@ impl GroupMember {
                 ConsumerEvent::Stuck { spot, position, code } => {
                     panic!("{}-{} cannot be read at {position}: {code}", spot.0, spot.1)
                 }
+                // A crash may bring back the member that this one took the place of; its operator starts it again.
                 ConsumerEvent::Refused { code } => {
                     assert!(code == ErrorCode::FENCED_INSTANCE_ID, "{} refuses a member: {code}", self.group);
+                    self.leaving = true;
                 }
             }
         }
