@@ -273,7 +273,7 @@ fn groups() {
             3
             $ group list
             GROUP    STATE  PROTOCOL
-            readers  Empty  Classic
+            readers  Empty  classic
             $ group describe readers
             group     readers
             state     Empty
