@@ -88,7 +88,7 @@ pub struct Oracle {
     pub figures: Figures,
 }
 
-/// What a group reads: every partition of all stable topics. With static members only what was ever assigned: a static
+/// What a group reads: every partition of all stable topics. With static members only what is assigned: a static
 /// leader that was away while a topic came or grew does not learn of it before the next rebalance; so it is with Kafka.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
@@ -320,8 +320,9 @@ impl Oracle {
         let mut unread = Vec::new();
         for (group, reading) in &self.group_topics {
             let owners = self.groups.get(group).map(|facts| &facts.owners);
-            let was_assigned = |spot: &Spot| owners.is_some_and(|owners| owners.keys().any(|(_, of)| of == spot));
-            let is_read = |spot: &Spot| !reading.has_statics || was_assigned(spot);
+            let last = owners.and_then(|owners| owners.keys().map(|(generation, _)| *generation).max()).unwrap_or(-1);
+            let is_assigned = |spot: &Spot| owners.is_some_and(|owners| owners.contains_key(&(last, spot.clone())));
+            let is_read = |spot: &Spot| !reading.has_statics || is_assigned(spot);
             for (spot, (_, end)) in self.ends.iter().filter(|(spot, _)| is_read(spot)) {
                 let members = self.group_positions.iter().filter(|((of, _), _)| of == group);
                 let furthest = members.filter_map(|(_, positions)| positions.get(spot)).max();

@@ -7,10 +7,11 @@ use crate::node::Crash;
 use crate::oracle::{Figures, Nature, Oracle, Promise, Reading};
 use crate::world::World;
 use broker::Settings;
-use client::{Acks, Assignor, ConsumerOptions, GroupOptions, ProducerOptions, Reset};
+use client::{Acks, Assignor, ConsumerOptions, GroupOptions, Options, ProducerOptions, Reset};
 use log::{ErrorKind, Fault, MemoryDisk, Operation};
 use record::Codec;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use types::{Rng, Text};
 use wire::ApiKey;
@@ -368,7 +369,8 @@ impl Scenario {
 
     fn audit(&mut self, world: &mut Sim) {
         let names = self.topics.iter().map(|topic| topic.name.clone()).collect();
-        let options = options(&mut self.rng, Sim::host(0));
+        // It must be told where a log begins, which old versions of Fetch do not say.
+        let options = Options { version_caps: BTreeMap::new(), ..options(&mut self.rng, Sim::host(0)) };
         world.add_actor(Box::new(Auditor::new(&options, self.oracle.clone(), names)));
         let bound = world.now().at.plus_ms(HEAL_MS);
         loop {
