@@ -7,7 +7,7 @@ use crate::observe::PartitionFigures;
 use crate::seam::Level;
 use crate::shard::{Deadline, Shard};
 use crate::wait::{Wait, Waiting};
-use crate::work::{Outcome, PartitionOp};
+use crate::work::{Acknowledge, Outcome, PartitionOp};
 use bytes::Bytes;
 use log::{Disk, DiskError, Log};
 use replica::{Failure, Fired, Isolation, Origin, Read, Replica};
@@ -95,7 +95,7 @@ impl<D: Disk> Shard<D> {
                 None
             }
             Some(State::Leading(_)) => match op {
-                PartitionOp::Produce { records, committed_by } => self.produce(partition, records, committed_by, to),
+                PartitionOp::Produce { records, acknowledge } => self.produce(partition, records, acknowledge, to),
                 PartitionOp::Fetch(read) => self.fetch(partition, &read, to),
                 PartitionOp::Watch { seen, isolation } => self.watch(partition, seen, isolation, to),
                 other => Some(self.ask(partition, other)),
@@ -107,7 +107,7 @@ impl<D: Disk> Shard<D> {
         &mut self,
         partition: TopicPartition,
         records: Bytes,
-        committed_by: Option<Instant>,
+        acknowledge: Option<Acknowledge>,
         to: ReplyTo,
     ) -> Option<Outcome<D>> {
         let (now, bytes) = (self.now, records.len());
@@ -121,12 +121,14 @@ impl<D: Disk> Shard<D> {
             }
         };
         let committed = appended.end_offset <= replica.high_watermark();
+        // While one replica is all, what the leader has synced is what is committed.
+        let syncs = replica.log().is_some_and(|log| log.config().flush_messages == 1);
         if std::mem::take(&mut self.refusing_writes) {
             self.log(Level::Info, "the disk takes writes again".to_owned());
         }
         self.figures.bytes_appended += bytes as u64;
         self.touch(partition);
-        let Some(deadline) = committed_by.filter(|_| !committed) else {
+        let Some(Acknowledge { by: deadline, .. }) = acknowledge.filter(|ack| !committed && (ack.all || syncs)) else {
             return Some(Outcome::Produced(appended));
         };
         let waiter = self.next_id();

@@ -47,12 +47,21 @@ pub enum ControllerWork {
     AutoCreate(Vec<Text>),
 }
 
+/// When a producer is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledge {
+    /// acks=all: when the records are committed. Else acks=1: when the leader has them, durable where `flush.messages=1`
+    /// makes that its promise.
+    pub all: bool,
+    pub by: Instant,
+}
+
 #[derive(Debug)]
 pub enum PartitionOp {
     Produce {
         records: bytes::Bytes,
-        /// With acks=all: wait until the records are committed, at most until then.
-        committed_by: Option<Instant>,
+        /// With acks=1 or all: wait for what the acknowledgement promises, at most until then.
+        acknowledge: Option<Acknowledge>,
     },
     Fetch(Read),
     /// Wait until a reader could see more than up to `seen`.

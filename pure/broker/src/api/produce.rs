@@ -7,7 +7,7 @@ use crate::call::Step;
 use crate::seam::Frame;
 use crate::session::Request;
 use crate::shard::Shard;
-use crate::work::{Outcome, PartitionOp, Work};
+use crate::work::{Acknowledge, Outcome, PartitionOp, Work};
 use ::metadata::names::is_internal;
 use bytes::Bytes;
 use log::Disk;
@@ -34,7 +34,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let asked: ProduceRequest = request.decode(body)?;
     let refusal = refuse(&asked);
     let deadline = shard.now.at.plus_ms(u64::try_from(asked.timeout_ms).unwrap_or(0));
-    let committed_by = (asked.acks == -1).then_some(deadline);
+    let acknowledge = (asked.acks != 0).then_some(Acknowledge { all: asked.acks == -1, by: deadline });
     let acks = asked.acks;
     let mut works = Vec::new();
     let mut shape = Vec::with_capacity(asked.topic_data.len());
@@ -44,7 +44,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         for data in partition_data {
             works.push(match &refusal {
                 Some((code, message)) => Work::refused(*code, message.clone()),
-                None => produce_work(shard, &request, topic_id, &name, data.index, data.records, committed_by),
+                None => produce_work(shard, &request, topic_id, &name, data.index, data.records, acknowledge),
             });
         }
         shape.push(Asked { name, id: topic_id, partitions });
@@ -71,7 +71,7 @@ fn produce_work<D: Disk>(
     name: &Text,
     index: i32,
     records: Option<Records>,
-    committed_by: Option<types::Instant>,
+    acknowledge: Option<Acknowledge>,
 ) -> Work {
     let index = PartitionIndex(index);
     let resolved = if request.version >= 13 { shard.resolve_id(id, index) } else { shard.resolve(id, name, index) };
@@ -96,7 +96,7 @@ fn produce_work<D: Disk>(
             Work::refused(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, message)
         }
         Some(Records::Bytes(records)) => {
-            Work::Partition { partition, op: PartitionOp::Produce { records, committed_by } }
+            Work::Partition { partition, op: PartitionOp::Produce { records, acknowledge } }
         }
         Some(Records::External { .. }) | None => {
             Work::refused(ErrorCode::INVALID_RECORD, "the request has no records for this partition".to_owned())
