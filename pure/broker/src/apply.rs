@@ -1,20 +1,21 @@
 //! From the cluster's image to this shard's partitions: what is new is made, what is gone is dropped, what has changed is
 //! told. Only what a delta names is touched.
 
+use crate::boot::mark_recovered;
 use crate::job::{Job, JobFor};
 use crate::partitions::{Hosted, State};
-use crate::seam::Level;
+use crate::seam::{Level, Message, Output};
 use crate::shard::Shard;
 use coordinator::group::DeletedTopic;
 use log::checkpoint::Offsets;
-use log::{Cleanup, Disk, Identity, Log, Recovery, Report};
+use log::{Cleanup, Disk, Identity, Log, Recovery, Report, Trust};
 use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConfig};
 use metadata::names::CONSUMER_OFFSETS;
 use metadata::{Delta, Image, Topic, TopicChange};
 use record::{Codec, TimestampType};
 use replica::Replica;
 use std::sync::Arc;
-use types::{ErrorCode, Offset, PartitionIndex, Text, TopicId, TopicPartition};
+use types::{ErrorCode, Offset, PartitionIndex, ShardId, Text, TopicId, TopicPartition};
 
 /// A partition of this shard as the image has it.
 struct Placed {
@@ -35,6 +36,7 @@ impl<D: Disk> Shard<D> {
                 self.create_partition(place);
             }
         }
+        self.note_recovered();
     }
 
     /// The metadata has changed.
@@ -141,6 +143,11 @@ impl<D: Disk> Shard<D> {
         partition: TopicPartition,
         opened: Result<Box<(Log<D>, Report)>, log::Error>,
     ) {
+        if opened.is_ok() || !self.partitions.hosted.contains_key(&partition) {
+            self.unrecovered.remove(&partition);
+        } else {
+            self.unrecovered.insert(partition);
+        }
         self.note_opened();
         let Some(hosted) = self.partitions.hosted.get_mut(&partition) else {
             return;
@@ -205,8 +212,33 @@ impl<D: Disk> Shard<D> {
         if self.opening == 0 {
             let count = self.partitions.hosted.len();
             self.log(Level::Info, format!("shard {}: {count} partitions are open", self.me));
+            self.note_recovered();
         } else if self.opening.is_multiple_of(100) {
             self.log(Level::Info, format!("shard {}: {} partitions are still to be opened", self.me, self.opening));
+        }
+    }
+
+    /// Once nothing of the last run is left unread, what it left may be trusted.
+    fn note_recovered(&mut self) {
+        if self.recovered || self.opening > 0 || !self.unrecovered.is_empty() {
+            return;
+        }
+        self.recovered = true;
+        if self.me == ShardId(0) {
+            self.shard_recovered();
+        } else {
+            self.out.push(Output::ToShard { to: ShardId(0), message: Message::Recovered });
+        }
+    }
+
+    /// A shard has recovered what it found; with the last one the page cache is trusted again.
+    pub(crate) fn shard_recovered(&mut self) {
+        self.recovered_shards += 1;
+        if self.recovered_shards < self.node.shards || self.last_run.trust != Trust::PowerLost {
+            return;
+        }
+        if let Err(error) = mark_recovered(&self.disk) {
+            self.log(Level::Warn, format!("the next start will check all logs once more: {error}"));
         }
     }
 
@@ -217,6 +249,7 @@ impl<D: Disk> Shard<D> {
             let Some(hosted) = self.partitions.hosted.remove(&partition) else {
                 continue;
             };
+            self.unrecovered.remove(&partition);
             match hosted.state {
                 State::Leading(mut replica) => {
                     replica.resign(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
@@ -233,6 +266,7 @@ impl<D: Disk> Shard<D> {
             }
             self.remove_folder(&folder(&topic.name, index), partition);
         }
+        self.note_recovered();
     }
 
     /// A deleted partition's folder is renamed at once, as Kafka does, so that its name is free, and removed elsewhere.

@@ -179,15 +179,13 @@ fn last_run<D: Disk>(disk: &D) -> Result<LastRun, BootError> {
 
 /// From here on a crash is a crash: the mark of a clean stop goes before anything is written.
 fn mark_running<D: Disk>(disk: &D) -> Result<(), BootError> {
-    let failed = |error: log::DiskError| BootError(error.message);
-    let boot = disk.boot_id().to_string();
-    let known = disk.exists(LAST_BOOT) && disk.read_small(LAST_BOOT, 1024).is_ok_and(|bytes| bytes == boot.as_bytes());
-    disk.remove(CLEAN_SHUTDOWN).map_err(failed)?;
-    // Not durable: where it is lost the next start trusts less.
-    if !known {
-        disk.write_small(LAST_BOOT, boot.as_bytes(), false).map_err(failed)?;
-    }
-    Ok(())
+    disk.remove(CLEAN_SHUTDOWN).map_err(|error| BootError(error.message))
+}
+
+/// What a power loss left is recovered and durable: from here on the page cache is trusted. Before, a start that comes
+/// after this one must not trust it either. Not durable: where it is lost the next start trusts less.
+pub(crate) fn mark_recovered<D: Disk>(disk: &D) -> Result<(), log::DiskError> {
+    disk.write_small(LAST_BOOT, disk.boot_id().to_string().as_bytes(), false)
 }
 
 fn registration(node: &Node, epoch: i64, rng: &mut Rng) -> Broker {

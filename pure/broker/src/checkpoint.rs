@@ -31,6 +31,7 @@ pub struct CheckpointRow {
 pub(crate) struct Closing {
     rows: Vec<CheckpointRow>,
     shards: u16,
+    unrecovered: bool,
 }
 
 impl<D: Disk> Shard<D> {
@@ -90,23 +91,28 @@ impl<D: Disk> Shard<D> {
         self.close_metadata();
         let rows = self.checkpoint_rows();
         if self.me == ShardId(0) {
-            self.shard_closed(rows);
+            self.shard_closed(rows, self.recovered);
         } else {
-            self.out.push(Output::ToShard { to: ShardId(0), message: Message::Closed { rows } });
+            let message = Message::Closed { rows, recovered: self.recovered };
+            self.out.push(Output::ToShard { to: ShardId(0), message });
             self.out.push(Output::Stopped);
         }
     }
 
-    /// A shard has stopped; with the last one the mark of a clean stop is set.
-    pub(crate) fn shard_closed(&mut self, rows: Vec<CheckpointRow>) {
+    /// A shard has stopped; with the last one the mark of a clean stop is set, unless something was not recovered yet:
+    /// then the next start must look at it as this one would have.
+    pub(crate) fn shard_closed(&mut self, rows: Vec<CheckpointRow>, recovered: bool) {
         self.closing.rows.extend(rows);
+        self.closing.unrecovered |= !recovered;
         self.closing.shards += 1;
         if self.closing.shards < self.node.shards {
             return;
         }
         let rows = std::mem::take(&mut self.closing.rows);
         self.write_checkpoints(rows);
-        if let Err(error) = self.disk.write_small(CLEAN_SHUTDOWN, b"{\"version\":0}", false) {
+        if !self.closing.unrecovered
+            && let Err(error) = self.disk.write_small(CLEAN_SHUTDOWN, b"{\"version\":0}", false)
+        {
             self.log(Level::Warn, format!("the mark of a clean stop could not be written: {error}"));
         }
         self.out.push(Output::Stopped);

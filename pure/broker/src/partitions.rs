@@ -9,6 +9,7 @@ use crate::shard::{Deadline, Shard};
 use crate::wait::{Wait, Waiting};
 use crate::work::{Acknowledge, Outcome, PartitionOp};
 use bytes::Bytes;
+use log::checkpoint::Offsets;
 use log::{Disk, DiskError, Log};
 use replica::{Failure, Fired, Isolation, Origin, Read, Replica};
 use std::collections::{BTreeMap, BTreeSet};
@@ -432,7 +433,26 @@ impl<D: Disk> Shard<D> {
                 cleaned_to: log.cleaned_to(),
             })
         };
-        self.partitions.leaders().filter_map(row).collect()
+        let open = self.partitions.leaders().filter_map(row);
+        // What is not open keeps what the last run knew of it.
+        let is_known = |hosted: &Hosted<D>| match &hosted.state {
+            State::Opening { .. } => true,
+            State::Leading(replica) => replica.log().is_none(),
+        };
+        let closed = self.partitions.hosted.iter().filter(|(_, hosted)| is_known(hosted));
+        let kept = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
+            let key = (hosted.topic.clone(), partition.partition);
+            let known = |offsets: &Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
+            CheckpointRow {
+                recovery_point: known(&self.last_run.recovery_points),
+                log_start_offset: known(&self.last_run.start_offsets),
+                high_watermark: known(&self.last_run.recovery_points),
+                cleaned_to: known(&self.last_run.cleaned),
+                topic: hosted.topic.clone(),
+                partition: partition.partition,
+            }
+        };
+        open.chain(closed.map(kept)).collect()
     }
 
     /// Writes down what a quick start needs.

@@ -200,9 +200,12 @@ pub enum Message<D: Disk> {
     },
     /// A start offset has moved: write checkpoints soon.
     CheckpointSoon,
+    /// Every partition that the sender found at its start has been recovered.
+    Recovered,
     /// The sender has stopped; what checkpoints are to say of its partitions.
     Closed {
         rows: Vec<CheckpointRow>,
+        recovered: bool,
     },
     /// The cluster's metadata has changed.
     Image {

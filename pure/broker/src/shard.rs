@@ -61,6 +61,12 @@ pub struct Shard<D: Disk> {
     pub(crate) refusing_writes: bool,
     /// Partitions whose going offline has been told.
     pub(crate) offline: BTreeSet<TopicPartition>,
+    /// Partitions that could not be recovered.
+    pub(crate) unrecovered: BTreeSet<TopicPartition>,
+    /// All that was found at the start has been recovered.
+    pub(crate) recovered: bool,
+    /// On shard 0: how many shards have recovered all of theirs.
+    pub(crate) recovered_shards: u16,
     /// Partitions that a full disk kept from being opened.
     pub(crate) reopen: BTreeSet<TopicPartition>,
     /// Producer ids that this shard may still give out.
@@ -117,6 +123,9 @@ impl<D: Disk> Shard<D> {
             opening: 0,
             refusing_writes: false,
             offline: BTreeSet::new(),
+            unrecovered: BTreeSet::new(),
+            recovered: false,
+            recovered_shards: 0,
             reopen: BTreeSet::new(),
             producer_ids: 0..0,
             closing: Closing::default(),
@@ -219,7 +228,8 @@ impl<D: Disk> Shard<D> {
             Message::Cancel { call } => self.forget_waits_of(from, call),
             Message::Image { image, delta } => self.apply_image(image, &delta),
             Message::CheckpointSoon => self.checkpoint_soon(),
-            Message::Closed { rows } => self.shard_closed(rows),
+            Message::Recovered => self.shard_recovered(),
+            Message::Closed { rows, recovered } => self.shard_closed(rows, recovered),
         }
     }
 

@@ -373,7 +373,11 @@ impl<D: Disk> Recovery<D> {
     /// Rebuilds what is known of the producers: from the newest snapshot that holds, and the batches after it.
     fn load_producers(&self, log: &mut Log<D>, contents: &Contents, report: &mut Report) -> Result<(), Error> {
         // Below the recovery point the transaction indexes were synced; above they are made anew.
-        let below = if self.trust == Trust::PowerLost { self.recovery_point.min(log.end) } else { log.end };
+        let below = match self.trust {
+            // Of what was before the first segment, its snapshot alone is left.
+            Trust::PowerLost => self.recovery_point.max(log.segments[0].base).min(log.end),
+            Trust::Stopped | Trust::Killed => log.end,
+        };
         let (producers, from) = log.newest_snapshot(below)?;
         log.producers = producers;
         log.snapshot_at = from;

@@ -78,6 +78,10 @@ impl<D: Disk> Log<D> {
             if segment.bytes == 0 || (sealed && segment.sealed_synced) || (!sealed && !with_active) {
                 continue;
             }
+            if !sealed && !segment.names_synced {
+                // Where the segments below are deleted, it alone knows of their producers.
+                job.paths.push(names::path(folder, segment.base, names::SNAPSHOT));
+            }
             names_changed |= sealed || !segment.names_synced;
             segment.names_synced = true;
             segment.sealed_synced = sealed;
