@@ -24,6 +24,7 @@ cases! {
     librdkafka_admin: "librdkafka/admin.py";
     librdkafka_offsets: "librdkafka/offsets.py";
     kafka_python_codecs: "kafka_python/codecs.py";
+    kafka_python_group: "kafka_python/group.py";
     kafka_python_admin: "kafka_python/admin.py";
     java_codecs: "java/Codecs.java";
     java_eager_group: "java/Group.java" "RangeAssignor";
