@@ -9,6 +9,16 @@ use types::{Instant, Now, Offset, PartitionIndex, Text};
 use wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::{ListOffsetsRequest, Response};
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Where does each partition begin and end?
+    Asking,
+    Reading,
+    /// Where do they begin now? What was deleted meanwhile, by a request that was late, is not missing.
+    AskingAgain,
+    Done,
+}
+
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 
@@ -23,7 +33,7 @@ pub struct Auditor {
     ends: BTreeMap<Spot, Offset>,
     positions: BTreeMap<Spot, Offset>,
     next_try: Instant,
-    is_reading: bool,
+    stage: Stage,
 }
 
 impl Auditor {
@@ -40,12 +50,15 @@ impl Auditor {
             ends: BTreeMap::new(),
             positions: BTreeMap::new(),
             next_try: Instant(0),
-            is_reading: false,
+            stage: Stage::Asking,
         }
     }
 
-    /// Asks for what is not known yet.
-    fn ask(&mut self, now: Now) {
+    /// Every partition there is, once all that are expected are known; those that came during the reading are left out.
+    fn spots(&mut self, now: Now) -> Option<BTreeSet<Spot>> {
+        if self.stage == Stage::AskingAgain {
+            return Some(self.ends.keys().cloned().collect());
+        }
         let mut spots = BTreeSet::new();
         for topic in &self.topics {
             self.asker.engine.cluster.want(now.at, topic);
@@ -53,10 +66,16 @@ impl Auditor {
             let count = known.map_or(0, |known| known.partitions.len());
             let expected = self.oracle.borrow().partitions.get(topic).copied().unwrap_or(1);
             if i32::try_from(count).is_ok_and(|count| count < expected) {
-                return;
+                return None;
             }
             spots.extend((0..).take(count).map(|index| (topic.clone(), PartitionIndex(index))));
         }
+        Some(spots)
+    }
+
+    /// Asks for what is not known yet.
+    fn ask(&mut self, now: Now) {
+        let Some(spots) = self.spots(now) else { return };
         for spot in &spots {
             for (which, known) in [(EARLIEST, &self.starts), (LATEST, &self.ends)] {
                 let is_asked = self.asked.values().any(|asked| asked.0 == *spot && asked.1 == which);
@@ -73,11 +92,24 @@ impl Auditor {
         }
         let is_known = spots.iter().all(|spot| self.starts.contains_key(spot) && self.ends.contains_key(spot));
         if is_known && self.asked.is_empty() {
-            self.is_reading = true;
-            let ends = spots.iter().map(|spot| (spot.clone(), (self.starts[spot], self.ends[spot]))).collect();
-            self.oracle.borrow_mut().ends = ends;
-            self.reader.engine.assign(now.at, spots.into_iter().map(|spot| (spot, None)));
+            self.know(now, spots);
         }
+    }
+
+    /// Everything that was asked is answered.
+    fn know(&mut self, now: Now, spots: BTreeSet<Spot>) {
+        let mut oracle = self.oracle.borrow_mut();
+        if self.stage == Stage::Asking {
+            self.stage = Stage::Reading;
+            oracle.ends = spots.iter().map(|spot| (spot.clone(), (self.starts[spot], self.ends[spot]))).collect();
+            self.reader.engine.assign(now.at, spots.into_iter().map(|spot| (spot, None)));
+            return;
+        }
+        for (spot, begin) in &mut oracle.ends {
+            begin.0 = begin.0.max(self.starts[spot]);
+        }
+        oracle.is_audited = true;
+        self.stage = Stage::Done;
     }
 
     fn answers(&mut self, now: Now) {
@@ -113,11 +145,16 @@ impl Auditor {
                 panic!("{}-{} cannot be read at {position}: {code}", spot.0, spot.1);
             }
         }
-        if self.is_reading {
-            let engine = &self.reader.engine;
-            let is_read = |(spot, end): (&Spot, &Offset)| engine.position(spot).is_some_and(|at| at >= *end);
-            self.oracle.borrow_mut().is_audited = self.ends.iter().all(is_read);
+        let engine = &self.reader.engine;
+        let is_read = |(spot, end): (&Spot, &Offset)| engine.position(spot).is_some_and(|at| at >= *end);
+        if self.stage == Stage::Reading && self.ends.iter().all(is_read) {
+            self.stage = Stage::AskingAgain;
+            self.starts.clear();
         }
+    }
+
+    fn is_asking(&self) -> bool {
+        matches!(self.stage, Stage::Asking | Stage::AskingAgain)
     }
 }
 
@@ -145,7 +182,7 @@ impl Actor for Auditor {
             }
         }
         self.answers(now);
-        if !self.is_reading && now.at >= self.next_try {
+        if self.is_asking() && now.at >= self.next_try {
             self.next_try = now.at.plus_ms(20);
             self.ask(now);
         }
@@ -155,7 +192,7 @@ impl Actor for Auditor {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let asks = (!self.is_reading).then_some(self.next_try);
+        let asks = self.is_asking().then_some(self.next_try);
         let asker = Engine::next_wake(&self.asker.engine);
         asker.into_iter().chain(Engine::next_wake(&self.reader.engine)).chain(asks).min()
     }
