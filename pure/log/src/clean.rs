@@ -154,7 +154,7 @@ impl<D: Disk> CleanJob<D> {
 
     fn clean(&self) -> Result<Cleaned, Error> {
         let map = self.build_map()?;
-        let mut transactions = self.transactions()?;
+        let mut transactions = self.transactions(Offset::ZERO)?;
         let mut groups = Vec::new();
         for group in self.groups(&map) {
             groups.push(self.clean_group(group, &map, &mut transactions)?);
@@ -169,13 +169,14 @@ impl<D: Disk> CleanJob<D> {
         Place { disk: &self.disk, folder: &self.identity.folder }
     }
 
-    /// All transactions that are aborted in these segments, or behind them: their records come before their marker, whose
-    /// segment's index names them.
-    fn transactions(&self) -> Result<Transactions, Error> {
+    /// All transactions that are aborted from `from` on, in these segments or behind them: their records come before their
+    /// marker, whose segment's index names them. One whose marker is below would seem to go on for ever, and hide what
+    /// its producer committed later.
+    fn transactions(&self, from: Offset) -> Result<Transactions, Error> {
         let mut transactions = Transactions::default();
         for base in &self.aborted {
             for entry in transactions::read(self.place(), *base)? {
-                if entry.first_offset < self.end {
+                if entry.first_offset < self.end && entry.last_offset >= from {
                     transactions.ahead.insert((entry.first_offset, entry.producer_id), entry);
                 }
             }
@@ -190,13 +191,11 @@ impl<D: Disk> CleanJob<D> {
     /// Learns the latest offset of each key, until all was read or the memory is used up.
     fn build_map(&self) -> Result<Map, Error> {
         let mut map = Map { latest: Latest::default(), end: self.first_dirty };
-        let mut transactions = self.transactions()?;
+        let first = self.sources.partition_point(|source| source.base <= self.first_dirty).saturating_sub(1);
+        let mut transactions = self.transactions(self.sources.get(first).map_or(self.end, |source| source.base))?;
         let mut budget = self.config.cleaner_dedupe_buffer_bytes;
-        for (at, source) in self.sources.iter().enumerate() {
+        for (at, source) in self.sources.iter().enumerate().skip(first) {
             let next = self.sources.get(at + 1).map_or(self.end, |next| next.base);
-            if next <= self.first_dirty {
-                continue;
-            }
             let file = self.open(source.base)?;
             let mut reader = BatchReader::new(&file, source.bytes);
             while let Some((header, batch)) = self.next(&mut reader, source.base)? {

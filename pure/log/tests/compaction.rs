@@ -303,3 +303,16 @@ fn superseded_records_and_old_tombstones_go() {
     let keys: Vec<u8> = world.read_table().into_keys().collect();
     assert_eq!(keys, [1, 2, 4, 5]);
 }
+
+/// A transaction whose marker is below what a compaction has to look at must not count for its producer's later ones.
+#[test]
+fn an_aborted_transaction_does_not_hide_a_later_one() {
+    let mut world = World::new(1);
+    let filler = || Step::Put(vec![(4, Some(600)), (5, Some(600))]);
+    let aborted = [Step::PutIn(0, vec![(1, Some(100))]), Step::End(0, false), filler(), filler(), Step::Clean];
+    let buried = [Step::Put(vec![(2, Some(10))]), Step::PutIn(0, vec![(2, None)]), Step::End(0, true)];
+    let cleaned = [filler(), filler(), Step::Clean, Step::Later, filler(), filler(), Step::Clean];
+    aborted.iter().chain(&buried).chain(&cleaned).for_each(|step| world.step(step));
+    let keys: Vec<u8> = world.read_table().into_keys().collect();
+    assert_eq!(keys, [4, 5]);
+}
