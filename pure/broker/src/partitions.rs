@@ -430,7 +430,7 @@ impl<D: Disk> Shard<D> {
                 recovery_point: log.synced_offset(),
                 log_start_offset: log.start_offset(),
                 high_watermark: replica.high_watermark(),
-                cleaned_to: log.cleaned_to(),
+                cleaned_to: log.cleaned_synced(),
             })
         };
         let open = self.partitions.leaders().filter_map(row);

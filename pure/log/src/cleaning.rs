@@ -152,10 +152,10 @@ impl<D: Disk> Log<D> {
             max_timestamp_offset: group.max_timestamp_offset,
             changed: group.changed,
             has_aborted: group.has_aborted,
-            names_synced: true,
-            sealed_synced: true,
             ..Segment::new(group.base, now.wall)
         };
+        // What it holds is durable, but not yet that it has this name.
+        self.sealed_unsynced = true;
         self.open_sealed.retain(|base| !group.sources.contains(base));
         self.segments.splice(at..at + group.sources.len(), [segment]);
         Ok(())

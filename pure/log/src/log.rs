@@ -65,6 +65,8 @@ pub struct Log<D: Disk> {
     pub(crate) verifying: bool,
     /// Compaction has looked at everything below.
     pub(crate) cleaned_to: Offset,
+    /// What it put in place is durable up to there, so that no start takes for clean what a power loss brought back.
+    pub(crate) cleaned_synced: Offset,
     pub(crate) high_watermark: Offset,
     /// Files that are removed later.
     pub(crate) doomed: VecDeque<Doomed>,
@@ -105,6 +107,7 @@ impl<D: Disk> Log<D> {
             unverified: None,
             verifying: false,
             cleaned_to: Offset::ZERO,
+            cleaned_synced: Offset::ZERO,
             high_watermark: Offset::ZERO,
             doomed: VecDeque::new(),
             sealed_unsynced: false,
@@ -198,10 +201,10 @@ impl<D: Disk> Log<D> {
         self.producers.first_unstable()
     }
 
-    /// Compaction has looked at everything below, for `cleaner-offset-checkpoint`.
+    /// Compaction has looked at everything below, durably, for `cleaner-offset-checkpoint`.
     #[must_use]
-    pub fn cleaned_to(&self) -> Offset {
-        self.cleaned_to
+    pub fn cleaned_synced(&self) -> Offset {
+        self.cleaned_synced
     }
 
     /// What is committed may be deleted, compacted, and decides which transactions are stable.
@@ -337,6 +340,7 @@ impl<D: Disk> Log<D> {
         self.end = start;
         self.synced = start;
         self.cleaned_to = start;
+        self.cleaned_synced = start;
         self.snapshot_at = start;
         self.unsnapshotted_bytes = 0;
         self.tail.clear();

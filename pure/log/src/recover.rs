@@ -366,6 +366,7 @@ impl<D: Disk> Recovery<D> {
         }
         log.synced = self.recovery_point.clamp(log.start.min(log.end), log.end);
         log.cleaned_to = if self.cleaned_to > log.end { log.start } else { self.cleaned_to.max(log.start) };
+        log.cleaned_synced = log.cleaned_to;
         log.folder_synced = log.made && self.recovery_point > Offset::ZERO;
         Ok(())
     }

@@ -11,6 +11,7 @@ pub struct SyncJob<D: Disk> {
     paths: Vec<String>,
     folders: Vec<String>,
     up_to: Offset,
+    cleaned_to: Offset,
     truncations: u32,
 }
 
@@ -18,6 +19,7 @@ pub struct SyncJob<D: Disk> {
 #[derive(Clone, Debug)]
 pub struct Synced {
     up_to: Offset,
+    cleaned_to: Offset,
     truncations: u32,
     result: Result<(), DiskError>,
 }
@@ -25,7 +27,7 @@ pub struct Synced {
 impl<D: Disk> SyncJob<D> {
     #[must_use]
     pub fn run(self) -> Synced {
-        Synced { up_to: self.up_to, truncations: self.truncations, result: self.sync() }
+        Synced { up_to: self.up_to, cleaned_to: self.cleaned_to, truncations: self.truncations, result: self.sync() }
     }
 
     fn sync(&self) -> Result<(), DiskError> {
@@ -67,6 +69,7 @@ impl<D: Disk> Log<D> {
             paths: Vec::new(),
             folders: Vec::new(),
             up_to: if with_active { self.end } else { self.active_ref().base },
+            cleaned_to: self.cleaned_to,
             truncations: self.truncations,
         };
         self.sealed_unsynced = false;
@@ -120,6 +123,7 @@ impl<D: Disk> Log<D> {
         synced.result.map_err(Error::Failed)?;
         if synced.truncations == self.truncations {
             self.synced = self.synced.max(synced.up_to);
+            self.cleaned_synced = self.cleaned_synced.max(synced.cleaned_to);
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ impl<D: Disk> Log<D> {
         self.start = self.start.min(self.end);
         self.synced = self.synced.min(self.end);
         self.cleaned_to = self.cleaned_to.min(self.end);
+        self.cleaned_synced = self.cleaned_synced.min(self.end);
         self.high_watermark = self.high_watermark.min(self.end);
         if self.epochs.truncate_end(self.end) {
             self.write_epochs()?;
