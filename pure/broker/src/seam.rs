@@ -11,11 +11,16 @@ use core::net::SocketAddr;
 use log::{Disk, DiskFile};
 use metadata::{Delta, Image};
 use std::sync::Arc;
-use types::ShardId;
+use types::{ShardId, Text};
 
 /// A connection, unique in the process for as long as it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
+
+/// A connection that a shard opens to another node, unique in the shard for as long as it runs. Nobody else numbers
+/// links: the shard says the number when it dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
 
 /// Names a job until it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +45,21 @@ pub enum Input<D: Disk> {
     /// The connection is gone; what it still waits for is dropped.
     Closed {
         connection: ConnId,
+    },
+    /// A link stands; `local` is our end of it.
+    LinkOpened {
+        link: LinkId,
+        local: SocketAddr,
+    },
+    /// One whole response from the other end of a link, without its length prefix.
+    LinkReceived {
+        link: LinkId,
+        frame: Bytes,
+    },
+    /// The link never came about or has ended, and nothing more is heard of it.
+    LinkClosed {
+        link: LinkId,
+        reason: String,
     },
     /// The time that `next_wake` named has come.
     Wake,
@@ -79,6 +99,22 @@ pub enum Output<D: Disk> {
     },
     Resume {
         connection: ConnId,
+    },
+    /// Connect to another node: `Input::LinkOpened` or `Input::LinkClosed` follows, never before this input is done.
+    Dial {
+        link: LinkId,
+        host: Text,
+        port: u16,
+    },
+    /// Send a whole request with its length prefix; requests of one link leave in the order given, those given before
+    /// the link stands as soon as it does.
+    SendLink {
+        link: LinkId,
+        frame: Bytes,
+    },
+    /// End the link and drop what has not left yet; no input for it follows.
+    Hangup {
+        link: LinkId,
     },
     /// Run the job elsewhere (`job.run()`) and hand its result back as `Input::JobDone`.
     Job {

@@ -11,6 +11,7 @@ use crate::controller::Controlling;
 use crate::fetch_session::Sessions;
 use crate::groups::Groups;
 use crate::job::JobFor;
+use crate::links::Links;
 use crate::node::Live;
 use crate::node::Node;
 use crate::observe::{Figures, Observation};
@@ -41,6 +42,8 @@ pub struct Shard<D: Disk> {
     pub(crate) rng: Rng,
     pub(crate) out: Outbox<D>,
     pub(crate) sessions: HashMap<ConnId, Session<D::File>>,
+    /// Our own connections to other nodes.
+    pub(crate) links: Links,
     /// Connections whose next request may start.
     pub(crate) ready: Vec<ConnId>,
     pub(crate) pending: HashMap<CallId, Pending<D>>,
@@ -133,6 +136,7 @@ impl<D: Disk> Shard<D> {
             rng: Rng::new(parts.seed ^ u64::from(parts.me.0) << 48),
             out: Outbox::default(),
             sessions: HashMap::default(),
+            links: Links::default(),
             ready: Vec::new(),
             pending: HashMap::default(),
             waits: Waits::default(),
@@ -161,6 +165,9 @@ impl<D: Disk> Shard<D> {
             Input::Received { .. } if self.stopping => {}
             Input::Received { connection, frame } => self.received(connection, frame),
             Input::Closed { connection } => self.closed(connection),
+            Input::LinkOpened { link, local } => self.link_opened(link, local),
+            Input::LinkReceived { link, frame } => self.link_received(link, frame),
+            Input::LinkClosed { link, reason } => self.link_closed(link, reason),
             Input::Wake => {}
             Input::JobDone { ticket, done } => self.job_done(ticket, done),
             Input::FromShard { from, message } => self.take_message(from, message),

@@ -6,6 +6,11 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 pub const REQUESTS_PER_CONNECTION_MAX: usize = 64;
 /// Most bytes of answers that may wait for a slow reader before nothing more is read from its connection.
 pub const UNSENT_BYTES_PER_CONNECTION_MAX: usize = 1 << 20;
+/// Most bytes of requests that may wait to leave on a link to another node when one more is added; beyond it the link
+/// ends. The longest request fits with all that may wait behind it.
+pub const UNSENT_BYTES_PER_LINK_MAX: usize = 128 << 20;
+/// What a response on a link may be longer than the longest request.
+pub const LINK_RESPONSE_EXTRA_BYTES: usize = 16 << 20;
 /// Longest size in bytes of one decompressed batch.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 256 << 20;
 /// Most partitions of one topic.

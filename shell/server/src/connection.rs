@@ -1,34 +1,21 @@
-//! One connection: cuts the stream into requests, and lets the responses leave. Knows lengths, never what a request says.
-//!
-//! An idle connection holds no buffer. Small requests are read through the thread's scratch; once a connection has sent
-//! a large one, only the next length is read that way and the rest goes straight into a buffer of the request's size.
+//! One connection that a client opened: its requests come in, its responses leave. Never knows what a request says.
 
-use crate::buffers::{Incoming, copied};
+use crate::buffers::Memory;
 use crate::limits::Permit;
 use crate::outgoing::Outgoing;
+use crate::reading::{End, Reading, Taker, is_peer_gone, lost};
 use crate::shard::Host;
 use broker::types::limits::UNSENT_BYTES_PER_CONNECTION_MAX;
 use broker::{ConnId, Frame};
-use bytes::{Buf, Bytes};
-use rustix::io::readv;
-use rustix::net::{RecvFlags, recv};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
-
-/// A connection whose last request was at least this long is expected to send such a one again.
-const LARGE_BYTES: usize = 16 << 10;
-/// What is read of an expected large request before its length is known.
-const PEEK_BYTES: usize = 1 << 10;
-/// What one connection may read before others have their turn.
-const TURN_BYTES: usize = 1 << 20;
-const PREFIX_BYTES: usize = 4;
 
 pub struct Connection {
     pub id: ConnId,
@@ -47,20 +34,6 @@ pub struct Connection {
     last_active: Cell<Instant>,
     _permit: Permit,
 }
-
-#[derive(Default)]
-struct Reading {
-    /// A request of which a part has arrived.
-    incoming: Option<Incoming>,
-    /// What was received and not yet cut: part of a length, or requests that came while the connection was paused.
-    rest: Bytes,
-    /// Length of the last request.
-    last_length: usize,
-}
-
-/// How a connection ended; the reason is for the operator, where there is something to say.
-#[derive(Debug)]
-pub struct End(pub Option<String>);
 
 /// What follows one turn of a connection.
 enum Turn {
@@ -136,8 +109,7 @@ impl Connection {
 
     /// True where a request has arrived in part only.
     pub fn is_mid_request(&self) -> bool {
-        let reading = self.reading.borrow();
-        reading.incoming.is_some() || !reading.rest.is_empty()
+        self.reading.borrow().is_mid_frame()
     }
 
     /// Sends what the socket takes; the task of the connection sees to the rest.
@@ -179,7 +151,7 @@ impl Connection {
             let all_left = self.outgoing.borrow().is_empty();
             return if all_left { self.ended() } else { Poll::Pending };
         }
-        let read = self.read(context, host);
+        let read = self.reading.borrow_mut().read(context, &Served { connection: self, host });
         host.flush();
         match read {
             Poll::Ready(Err(end)) => Poll::Ready(Turn::End(end)),
@@ -204,147 +176,65 @@ impl Connection {
         let unsent = self.outgoing.borrow().unsent();
         !self.paused.get() && !self.closing.get() && unsent <= UNSENT_BYTES_PER_CONNECTION_MAX as u64
     }
-
-    /// Reads and hands on: pending where nothing is there or memory is short, ready where the connection has had its turn
-    /// or may not read on.
-    fn read(&self, context: &mut Context<'_>, host: &Host) -> Poll<Result<(), End>> {
-        let reading = &mut *self.reading.borrow_mut();
-        if reading.rest.len() >= PREFIX_BYTES {
-            let mut rest = std::mem::take(&mut reading.rest);
-            let used = self.cut(reading, &rest, host)?;
-            rest.advance(used);
-            reading.rest = rest;
-        }
-        let mut turn = 0;
-        while turn < TURN_BYTES && self.may_read() && reading.rest.len() < PREFIX_BYTES {
-            let may_go_on = host.memory.has_room() || reading.incoming.is_some() && host.memory.may_finish(self.id.0);
-            if !may_go_on {
-                host.stall(self.id);
-                return Poll::Pending;
-            }
-            ready!(self.stream.poll_read_ready(context)).map_err(|error| lost(&error))?;
-            turn += match &mut reading.incoming {
-                Some(_) => self.receive_more(reading, host)?,
-                None => self.receive_next(reading, host)?,
-            };
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Receives through the scratch and cuts what came.
-    fn receive_next(&self, reading: &mut Reading, host: &Host) -> Result<usize, End> {
-        let scratch = &mut *host.scratch.borrow_mut();
-        let held = reading.rest.len();
-        scratch[..held].copy_from_slice(&reading.rest);
-        reading.rest = Bytes::new();
-        let want = if reading.last_length >= LARGE_BYTES { PEEK_BYTES } else { scratch.len() };
-        let received = self.receive(&mut [IoSliceMut::new(&mut scratch[held..want])], held > 0, host)?;
-        self.cut_and_keep(reading, &scratch[..held + received], host)?;
-        Ok(received)
-    }
-
-    /// Receives the rest of a request where it belongs, and with the same call what the next one begins with.
-    fn receive_more(&self, reading: &mut Reading, host: &Host) -> Result<usize, End> {
-        let incoming = reading.incoming.as_mut().expect("the caller saw it");
-        if incoming.is_full() {
-            incoming.grow();
-        }
-        let scratch = &mut *host.scratch.borrow_mut();
-        let peek = if incoming.space_is_all() { PEEK_BYTES } else { 0 };
-        let space = incoming.space();
-        let wanted = space.len();
-        let mut into = [IoSliceMut::new(space), IoSliceMut::new(&mut scratch[..peek])];
-        let received = self.receive(&mut into, true, host)?;
-        incoming.received(received.min(wanted));
-        if incoming.is_whole()
-            && let Some(incoming) = reading.incoming.take()
-        {
-            host.memory.finished(self.id.0);
-            let request = incoming.finish();
-            reading.last_length = request.len();
-            host.received(self.id, request);
-            self.cut_and_keep(reading, &scratch[..received - wanted], host)?;
-        }
-        Ok(received)
-    }
-
-    /// Cuts what came through the scratch, and keeps what cannot be cut yet.
-    fn cut_and_keep(&self, reading: &mut Reading, came: &[u8], host: &Host) -> Result<(), End> {
-        let used = self.cut(reading, came, host)?;
-        if used < came.len() {
-            reading.rest = copied(&came[used..], &host.memory);
-        }
-        Ok(())
-    }
-
-    /// Hands on the whole requests at the front of `bytes`, and begins one that is there in part; the bytes used.
-    fn cut(&self, reading: &mut Reading, bytes: &[u8], host: &Host) -> Result<usize, End> {
-        let mut left = bytes;
-        while self.may_read()
-            && let Some((prefix, after)) = left.split_first_chunk::<PREFIX_BYTES>()
-        {
-            let length = checked_length(*prefix, host.request_bytes_max)?;
-            if let Some(request) = after.get(..length) {
-                left = &after[length..];
-                reading.last_length = length;
-                host.received(self.id, copied(request, &host.memory));
-            } else {
-                let mut incoming = Incoming::new(length, reading.last_length, &host.memory);
-                incoming.take(after);
-                reading.incoming = Some(incoming);
-                left = &[];
-            }
-        }
-        Ok(bytes.len() - left.len())
-    }
-
-    /// One receive call: the bytes that came, 0 where none were there. A short one emptied the socket, so that the next
-    /// attempt waits for the system's word instead of finding out by a call.
-    fn receive(&self, into: &mut [IoSliceMut<'_>], mid_request: bool, host: &Host) -> Result<usize, End> {
-        let size = into.iter().map(|slice| slice.len()).sum();
-        let mut got = None;
-        let outcome = self.stream.try_io(Interest::READABLE, || {
-            let count = match into {
-                [one] => recv(&self.stream, &mut **one, RecvFlags::empty())?.1,
-                several => readv(&self.stream, several)?,
-            };
-            got = Some(count);
-            if 0 < count && count < size { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match (got, outcome) {
-            (Some(0), _) => Err(End(mid_request.then(|| String::from("it ended in the middle of a request")))),
-            (Some(count), _) => {
-                self.last_active.set(host.moment());
-                Ok(count)
-            }
-            (None, Err(error)) if !is_no_answer(&error) => Err(lost(&error)),
-            (None, _) => Ok(0),
-        }
-    }
 }
 
-fn is_no_answer(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+/// A connection while its shard's home reads from it.
+struct Served<'a> {
+    connection: &'a Connection,
+    host: &'a Host,
 }
 
-/// The length that a request announces, checked before anything is allocated for it.
-fn checked_length(prefix: [u8; PREFIX_BYTES], max: usize) -> Result<usize, End> {
-    let announced = i32::from_be_bytes(prefix);
-    match usize::try_from(announced) {
-        Ok(length) if length <= max => Ok(length),
-        Ok(length) => Err(End(Some(format!(
-            "a request of {length} bytes is larger than socket.request.max.bytes ({max}); \
-             a client that speaks TLS or HTTP to this port looks like that, too"
-        )))),
-        Err(_) => Err(End(Some(format!("a request cannot have a length of {announced}")))),
+impl Taker for Served<'_> {
+    const FRAME: &'static str = "request";
+
+    fn stream(&self) -> &TcpStream {
+        &self.connection.stream
     }
-}
 
-fn is_peer_gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
-}
+    fn memory(&self) -> &Arc<Memory> {
+        &self.host.memory
+    }
 
-fn lost(error: &io::Error) -> End {
-    End((!is_peer_gone(error)).then(|| format!("the connection failed: {error}")))
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.host.scratch
+    }
+
+    fn may_read(&self) -> bool {
+        self.connection.may_read()
+    }
+
+    fn has_memory(&self, is_mid_frame: bool) -> bool {
+        let memory = &self.host.memory;
+        let has_memory = memory.has_room() || is_mid_frame && memory.may_finish(self.connection.id.0);
+        if !has_memory {
+            self.host.stall(self.connection.id);
+        }
+        has_memory
+    }
+
+    fn checked_length(&self, announced: i32) -> Result<usize, End> {
+        let max = self.host.request_bytes_max;
+        match usize::try_from(announced) {
+            Ok(length) if length <= max => Ok(length),
+            Ok(length) => Err(End(Some(format!(
+                "a request of {length} bytes is larger than socket.request.max.bytes ({max}); \
+                 a client that speaks TLS or HTTP to this port looks like that, too"
+            )))),
+            Err(_) => Err(End(Some(format!("a request cannot have a length of {announced}")))),
+        }
+    }
+
+    /// As much as it has proven to send.
+    fn trusted_bytes(&self, _length: usize, last_length: usize) -> usize {
+        last_length
+    }
+
+    fn take(&self, frame: Bytes) {
+        self.host.memory.finished(self.connection.id.0);
+        self.host.received(self.connection.id, frame);
+    }
+
+    fn heard(&self) {
+        self.connection.last_active.set(self.host.moment());
+    }
 }

@@ -14,11 +14,14 @@ mod file;
 mod http;
 mod http_port;
 mod limits;
+mod link;
 mod listen;
 mod metrics;
 mod notices;
 mod outgoing;
 mod platform;
+mod reading;
+mod resolve;
 mod server;
 mod shard;
 

@@ -5,10 +5,13 @@
 
 use crate::buffers::Memory;
 use crate::clock::Clock;
-use crate::connection::{Connection, End};
+use crate::connection::Connection;
 use crate::disk::LocalDisk;
 use crate::limits::Permit;
+use crate::link::{self, Links};
 use crate::notices::Notices;
+use crate::reading::End;
+use broker::types::limits::LINK_RESPONSE_EXTRA_BYTES;
 use broker::types::{HashMap, ShardId};
 use broker::{ConnId, Input, JobDone, Level, Message, Observation, Outbox, Output, Shard, Ticket};
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -60,9 +63,12 @@ pub struct Surroundings {
 
 pub struct Host {
     me: ShardId,
+    /// For the tasks of links, which an output begins.
+    itself: Weak<Host>,
     shard: RefCell<Shard<LocalDisk>>,
     outbox: RefCell<Outbox<LocalDisk>>,
     connections: RefCell<HashMap<ConnId, Rc<Connection>>>,
+    links: Rc<Links>,
     /// Connections with something to send.
     dirty: RefCell<Vec<Rc<Connection>>>,
     /// Connections that wait for memory.
@@ -87,11 +93,13 @@ impl Host {
     /// Must be called in the runtime of its thread.
     pub fn new(me: ShardId, shard: Shard<LocalDisk>, around: Surroundings) -> Rc<Host> {
         let now = Instant::now();
-        Rc::new(Host {
+        Rc::new_cyclic(|itself| Host {
             me,
+            itself: itself.clone(),
             shard: RefCell::new(shard),
             outbox: RefCell::default(),
             connections: RefCell::default(),
+            links: Rc::default(),
             dirty: RefCell::default(),
             stalled: RefCell::default(),
             observers: RefCell::default(),
@@ -170,6 +178,13 @@ impl Host {
             Output::Close { connection, reason } => self.with(connection, |connection| connection.close(reason)),
             Output::Pause { connection } => self.with(connection, |connection| connection.set_paused(true)),
             Output::Resume { connection } => self.with(connection, |connection| connection.set_paused(false)),
+            Output::Dial { link, host, port } => {
+                if let Some(home) = self.itself.upgrade() {
+                    self.links.dial(link, host, port, home);
+                }
+            }
+            Output::SendLink { link, frame } => self.links.send(link, frame),
+            Output::Hangup { link } => self.links.hang_up(link),
             Output::Job { ticket, job } => {
                 let mailbox = self.mailbox(self.me).clone();
                 tokio::task::spawn_blocking(move || {
@@ -210,6 +225,7 @@ impl Host {
 
     /// Lets everything leave that was said since the last time.
     pub fn flush(&self) {
+        self.links.flush();
         if self.dirty.borrow().is_empty() {
             return;
         }
@@ -339,6 +355,29 @@ impl Host {
         self.connections.borrow_mut().insert(connection.id, Rc::clone(&connection));
         self.input(Input::Opened { connection: connection.id, peer: connection.peer, local });
         tokio::task::spawn_local(connection.run(Rc::clone(self)));
+    }
+}
+
+impl link::Home for Host {
+    fn tell(&self, input: Input<LocalDisk>) {
+        self.input(input);
+    }
+
+    fn turn_over(&self) {
+        self.flush();
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    fn scratch(&self) -> &RefCell<Vec<u8>> {
+        &self.scratch
+    }
+
+    /// A batch that came in a request must come to followers in a response.
+    fn response_bytes_max(&self) -> usize {
+        self.request_bytes_max.saturating_add(LINK_RESPONSE_EXTRA_BYTES)
     }
 }
 

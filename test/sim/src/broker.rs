@@ -129,7 +129,7 @@ fn output(output: broker::Output<MemoryDisk>) -> Option<OutputOf<BrokerShard>> {
         From::Log { level, text } => To::Log { text: format!("{level:?}: {text}") },
         From::Fatal { reason } => To::Fatal { reason },
         From::Stopped => To::Stopped,
-        From::Observed { .. } => return None,
+        From::Dial { .. } | From::SendLink { .. } | From::Hangup { .. } | From::Observed { .. } => return None,
     })
 }
 

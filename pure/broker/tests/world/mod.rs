@@ -74,6 +74,10 @@ impl World {
             Output::Fatal { reason } => panic!("{reason}"),
             Output::Stopped => self.stopped += 1,
             Output::Pause { .. } | Output::Resume { .. } | Output::Observed { .. } => {}
+            Output::Dial { link, .. } => {
+                self.push(at, Input::LinkClosed { link, reason: "there is nobody else here".to_owned() });
+            }
+            Output::SendLink { .. } | Output::Hangup { .. } => {}
         }
     }
 

@@ -58,6 +58,19 @@ pub fn keep_alive<S: AsFd>(socket: S) -> io::Result<()> {
     Ok(())
 }
 
+/// Detects within about ten seconds that the other end of a link is silent, whether or not something waits to be
+/// acknowledged: a cut network must not hold up a cluster.
+pub fn notice_silence<S: AsFd>(socket: S) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, std::time::Duration::from_secs(4))?;
+    sockopt::set_tcp_keepintvl(&socket, std::time::Duration::from_secs(1))?;
+    sockopt::set_tcp_keepcnt(&socket, 4)?;
+    // Beside this the count means nothing: a probe without an answer ends the connection once this time is over.
+    sockopt::set_tcp_user_timeout(&socket, 8000)?;
+    Ok(())
+}
+
 /// Where data belongs that nobody gave a place: to a service run by root, or to a user (the XDG base directories).
 pub fn data_dir(xdg_data_home: Option<&Path>, home: Option<&Path>) -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {

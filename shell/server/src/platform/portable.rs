@@ -46,6 +46,11 @@ pub fn keep_alive<S: AsFd>(socket: S) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_keepalive(socket, true)?)
 }
 
+/// Detects that the other end of a link is silent, at the system's own pace; requests have time-outs of their own.
+pub fn notice_silence<S: AsFd>(socket: S) -> io::Result<()> {
+    keep_alive(socket)
+}
+
 /// Where data belongs that nobody gave a place: to a service run by root, or to a user.
 pub fn data_dir(xdg_data_home: Option<&Path>, home: Option<&Path>) -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
