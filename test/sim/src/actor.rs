@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use types::{Instant, Now};
 
-/// A connection as its client numbers it.
+/// A connection as the one numbers it who opened it: a client, or a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 

@@ -1,12 +1,13 @@
 //! The real broker as a process of the simulation: its shards, started from settings and a disk in memory.
 
+use crate::actor::LinkId;
 use crate::node::{self, ConnId, Crash, InputOf, Node, OutputOf, Program};
 use broker::{Job, JobDone, Listener, Message, Outbox, Settings, Shard, Start};
 use bytes::Bytes;
 use log::{MemoryDisk, MemoryFile};
 use record::Batches;
 use std::fmt::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use types::codec::Reader;
 use types::{Instant, Now, Rng, Text};
 use wire::{Records, Request, RequestHeader};
@@ -71,9 +72,17 @@ impl BrokerShard {
         use node::Input as From;
         match input {
             From::Started => To::Started,
-            From::Opened { connection } => {
-                let peer = SocketAddr::from((Ipv4Addr::new(10, 0, 1, 1), 40_000));
+            From::Opened { connection, peer } => {
+                let peer = SocketAddr::from((peer, CALLER_PORT));
                 To::Opened { connection: conn(connection), peer, local: self.local }
+            }
+            From::LinkOpened { link } => {
+                let local = SocketAddr::new(self.local.ip(), CALLER_PORT);
+                To::LinkOpened { link: broker::LinkId(link.0), local }
+            }
+            From::LinkReceived { link, frame } => To::LinkReceived { link: broker::LinkId(link.0), frame },
+            From::LinkClosed { link, reason } => {
+                To::LinkClosed { link: broker::LinkId(link.0), reason: reason.to_owned() }
             }
             From::Received { connection, frame } => To::Received { connection: conn(connection), frame },
             From::Closed { connection } => To::Closed { connection: conn(connection) },
@@ -129,7 +138,10 @@ fn output(output: broker::Output<MemoryDisk>) -> Option<OutputOf<BrokerShard>> {
         From::Log { level, text } => To::Log { text: format!("{level:?}: {text}") },
         From::Fatal { reason } => To::Fatal { reason },
         From::Stopped => To::Stopped,
-        From::Dial { .. } | From::SendLink { .. } | From::Hangup { .. } | From::Observed { .. } => return None,
+        From::Dial { link, host, .. } => To::Dial { link: LinkId(link.0), host: host.to_string() },
+        From::SendLink { link, frame } => To::SendLink { link: LinkId(link.0), frame },
+        From::Hangup { link } => To::Hangup { link: LinkId(link.0) },
+        From::Observed { .. } => return None,
     })
 }
 
@@ -143,6 +155,8 @@ pub struct BrokerProgram {
 
 /// The port of every simulated broker.
 pub const PORT: u16 = 9092;
+/// The port of whoever calls.
+const CALLER_PORT: u16 = 40_000;
 
 impl Program for BrokerProgram {
     type Shard = BrokerShard;

@@ -47,7 +47,7 @@ impl Node for Echo {
         assert!(!self.stopping || matches!(input, Input::Stop) || !matches!(input, Input::Started));
         match input {
             Input::Started | Input::Wake => {}
-            Input::Opened { connection } => {
+            Input::Opened { connection, .. } => {
                 self.waiting.insert(connection, VecDeque::new());
             }
             Input::Closed { connection } => {
@@ -64,6 +64,7 @@ impl Node for Echo {
                     out.push(Output::ToShard { to, message: Errand::There(connection, number, frame) });
                 }
             }
+            Input::LinkOpened { .. } | Input::LinkReceived { .. } | Input::LinkClosed { .. } => {}
             Input::JobDone { ticket, done } => self.answer(done.0, ticket.0, done.1, out),
             Input::FromShard { from, message } => match message {
                 Errand::There(connection, number, frame) => {

@@ -4,21 +4,24 @@
 //! them. Everything that it runs is the real thing; only time, chance and the world around it are made up. Must never
 //! know how a broker does what it does: it looks at it through its inputs and outputs and through clients.
 
-mod actor;
+pub mod actor;
 mod actors;
 mod broker;
+mod clock;
 mod host;
-mod network;
-mod node;
+pub mod network;
+pub mod node;
 mod oracle;
 mod runner;
 mod scenario;
 mod schedule;
 mod trace;
-mod world;
+pub mod world;
 
 #[cfg(test)]
 mod echo;
+#[cfg(test)]
+mod relay;
 
 pub use oracle::Figures;
 pub use runner::{Failed, attempt, known_seeds};

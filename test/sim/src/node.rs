@@ -1,7 +1,9 @@
 //! The seam of a simulated server process: shards that take one input at a time, and the disk that outlives them.
 
+use crate::actor::LinkId;
 use bytes::Bytes;
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
 use types::{Instant, Now, Rng, ShardId};
 
 /// A connection, unique in one simulation.
@@ -14,12 +16,38 @@ pub struct Ticket(pub u64);
 #[derive(Debug)]
 pub enum Input<Done, Message> {
     Started,
-    Opened { connection: ConnId },
-    Received { connection: ConnId, frame: Bytes },
-    Closed { connection: ConnId },
+    Opened {
+        connection: ConnId,
+        peer: Ipv4Addr,
+    },
+    Received {
+        connection: ConnId,
+        frame: Bytes,
+    },
+    Closed {
+        connection: ConnId,
+    },
+    /// A link that this shard dialed stands.
+    LinkOpened {
+        link: LinkId,
+    },
+    LinkReceived {
+        link: LinkId,
+        frame: Bytes,
+    },
+    LinkClosed {
+        link: LinkId,
+        reason: &'static str,
+    },
     Wake,
-    JobDone { ticket: Ticket, done: Done },
-    FromShard { from: ShardId, message: Message },
+    JobDone {
+        ticket: Ticket,
+        done: Done,
+    },
+    FromShard {
+        from: ShardId,
+        message: Message,
+    },
     Stop,
 }
 
@@ -38,6 +66,19 @@ pub enum Output<Frame, Job, Message> {
     },
     Resume {
         connection: ConnId,
+    },
+    /// Connect to a process, named by its host.
+    Dial {
+        link: LinkId,
+        host: String,
+    },
+    /// A whole request with its length prefix.
+    SendLink {
+        link: LinkId,
+        frame: Bytes,
+    },
+    Hangup {
+        link: LinkId,
     },
     Job {
         ticket: Ticket,
