@@ -37,6 +37,12 @@ pub struct Start<D: Disk> {
     pub seed: u64,
     pub now: Now,
     pub listeners: Vec<Listener>,
+    /// Where other nodes connect, where that is a place of its own.
+    pub peer: Option<Listener>,
+    /// The nodes that a new cluster begins with; none for a node that begins alone or joins.
+    pub voters: Vec<(NodeId, Text, u16)>,
+    /// Nodes of a running cluster, to be joined.
+    pub join: Vec<(Text, u16)>,
 }
 
 /// A broker about to run: each shard gets `Input::Started` first.
@@ -71,7 +77,8 @@ pub(crate) struct LastRun {
 
 /// Makes the shards of a broker.
 pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
-    let Start { disk, settings, shards, seed, now, listeners } = start;
+    let Start { disk, settings, shards, seed, now, listeners, peer, voters, join } = start;
+    alone(settings.node_id(), &voters, &join)?;
     let mut rng = Rng::new(seed);
     let identity = identity(&disk, &settings, &mut rng)?;
     let last_run = last_run(&disk)?;
@@ -85,6 +92,7 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
         advertised: advertised(&settings)?,
         rack: settings.text("broker.rack").cloned(),
         listeners,
+        peer,
     };
     let broker = registration(&node, controlling.end_offset().0, &mut rng);
     let clean_start = last_run.trust == Trust::Stopped;
@@ -116,6 +124,17 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
         })
     });
     Ok(Booted { shards: shards.collect(), node_id: identity.node_id, cluster_id: identity.cluster_id, notes })
+}
+
+/// A quorum of several nodes is not there: to serve alone what was meant to be shared would make as many clusters as
+/// there are nodes.
+fn alone(me: NodeId, voters: &[(NodeId, Text, u16)], join: &[(Text, u16)]) -> Result<(), BootError> {
+    let others = voters.iter().filter(|(id, ..)| *id != me).count() + join.len();
+    if others > 0 {
+        let message = "clusters of several nodes are not there yet: start without --voters and --join".to_owned();
+        return Err(BootError(message));
+    }
+    Ok(())
 }
 
 /// Who this log directory belongs to.
@@ -209,9 +228,13 @@ fn registration(node: &Node, epoch: i64, rng: &mut Rng) -> Broker {
     }
 }
 
-/// The first of `advertised.listeners`, as `NAME://host:port`.
+/// The first of `advertised.listeners` that is for clients, as `NAME://host:port`.
 fn advertised(settings: &Settings) -> Result<Option<(Text, u16)>, BootError> {
-    let Some(first) = settings.list("advertised.listeners").first() else {
+    let is_controllers = |entry: &&Text| {
+        let name = entry.split_once("://").map_or("", |(name, _)| name);
+        settings.list("controller.listener.names").iter().any(|controller| **controller == *name)
+    };
+    let Some(first) = settings.list("advertised.listeners").iter().find(|entry| !is_controllers(entry)) else {
         return Ok(None);
     };
     let bad = || BootError(format!("advertised.listeners={first} is not NAME://host:port"));

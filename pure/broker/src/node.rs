@@ -23,6 +23,9 @@ pub struct Node {
     pub directory_id: Uuid,
     pub shards: u16,
     pub listeners: Vec<Listener>,
+    /// Where other nodes connect, where that is a place of its own.
+    #[expect(dead_code, reason = "the address among the voters, which a lone node does not tell")]
+    pub peer: Option<Listener>,
     /// What clients are told to connect to, where it is set; else they come back to where they came.
     pub advertised: Option<(Text, u16)>,
     pub rack: Option<Text>,

@@ -9,7 +9,7 @@ use broker::ConnId;
 use rustix::net::sockopt;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,6 +66,22 @@ fn bind_to(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListene
     socket.bind(address)?;
     rustix::net::listen(&socket, i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.as_fd().try_clone_to_owned()?.into())
+}
+
+/// The address that this machine has towards others, as far as its routes tell: nothing is sent to find it out. Its own
+/// address to itself where there are no others.
+pub fn primary_address() -> IpAddr {
+    // Addresses for documentation (RFC 5737, RFC 3849), which nobody has: the default route leads there.
+    let elsewhere: [(IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    ];
+    let towards = |(every, other): (IpAddr, IpAddr)| {
+        let socket = UdpSocket::bind((every, 0)).ok()?;
+        socket.connect((other, 9)).ok()?;
+        socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
+    };
+    elsewhere.into_iter().find_map(towards).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// Deals connections out. Lives on the first shard's thread and serves its share there at once.

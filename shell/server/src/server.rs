@@ -9,7 +9,7 @@ use crate::limits::Connections;
 use crate::listen::{self, Acceptor};
 use crate::shard::{self, Host, Mail, Mailbox, Surroundings};
 use broker::Shard;
-use broker::types::ShardId;
+use broker::types::{NodeId, ShardId};
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -35,6 +35,7 @@ const STOP_MAX: Duration = Duration::from_millis(900);
 pub struct Server {
     data_dir: PathBuf,
     addresses: Vec<SocketAddr>,
+    peer: Option<SocketAddr>,
     http: Option<SocketAddr>,
     shards: Vec<Mailbox>,
     news: threads::Receiver<News>,
@@ -54,8 +55,11 @@ impl Server {
     /// Starts a broker; it serves when this returns. The error is for the operator.
     pub fn start(config: Config) -> Result<Server, String> {
         raise_open_files();
-        let listeners = bind_all(&config)?;
+        let mut listeners = bind_all(&config)?;
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let peer_listener = config.peer.as_ref().map(|peer| bind(peer, "--peer-listen", &config)).transpose()?;
+        let peer = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        listeners.extend(peer_listener);
         let disk = LocalDisk::claim(&config.data_dir)?;
         let data_dir = disk.root().to_owned();
         let clock = Clock::start();
@@ -67,6 +71,9 @@ impl Server {
             seed: RandomState::new().hash_one(Instant::now()),
             now: clock.now(),
             listeners: config.bound(&addresses),
+            peer: config.peer.as_ref().zip(peer).map(|(listener, address)| listener.bound(address)),
+            voters: config.voters.iter().map(|(id, at)| (NodeId(*id), at.host.as_str().into(), at.port)).collect(),
+            join: config.join.iter().map(|at| (at.host.as_str().into(), at.port)).collect(),
         })
         .map_err(|error| error.to_string())?;
         for note in &config.notes {
@@ -94,7 +101,7 @@ impl Server {
             let named = thread::Builder::new().name(format!("shard-{index}"));
             named.spawn(move || thread.run()).map_err(|error| format!("cannot start a thread: {error}"))?;
         }
-        Ok(Server { data_dir, addresses, http: http_address, shards: mailboxes, news })
+        Ok(Server { data_dir, addresses, peer, http: http_address, shards: mailboxes, news })
     }
 
     #[must_use]
@@ -106,6 +113,12 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where other nodes connect, where that is a place of its own.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Where metrics and health are served, if they are.
@@ -259,14 +272,14 @@ fn raise_open_files() {
 }
 
 fn bind_all(config: &Config) -> Result<Vec<TcpListener>, String> {
-    let bind = |Listener { address, .. }: &Listener| {
-        listen::bind(&address.host, address.port, config.sockets).map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => format!(
-                "port {} is in use by another process; choose another with --listen HOST:PORT (or `listeners`)",
-                address.port
-            ),
-            _ => format!("cannot listen on {address} (--listen, or `listeners`): {error}"),
-        })
-    };
-    config.listeners.iter().map(bind).collect()
+    config.listeners.iter().map(|listener| bind(listener, "--listen", config)).collect()
+}
+
+fn bind(Listener { address, .. }: &Listener, flag: &str, config: &Config) -> Result<TcpListener, String> {
+    listen::bind(&address.host, address.port, config.sockets).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!("port {} is in use already; choose another with {flag} HOST:PORT (or `listeners`)", address.port)
+        }
+        _ => format!("cannot listen on {address} ({flag}, or `listeners`): {error}"),
+    })
 }

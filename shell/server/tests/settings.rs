@@ -100,12 +100,63 @@ fn variables_of_others_are_left_alone() {
 }
 
 #[test]
-fn one_voter_must_be_this_node() {
+fn voters_are_nodes_that_can_be_told_apart_and_reached() {
     let voters = |voters: &str| Given::new().with(|options| options.voters = Some(voters.to_owned()));
-    voters("1@localhost:9093").read();
-    assert!(voters("2@localhost:9093").problems().contains("names node 2 alone, but this is node 1"));
-    assert!(voters("1@a:1,2@b:1,3@c:1").problems().contains("clusters are not there yet"));
-    assert!(voters("1").problems().contains("`1` is not ID@HOST:PORT"));
+    let of_three = |voters: &str| {
+        Given::new().with(|options| (options.voters, options.node_id) = (Some(voters.to_owned()), Some(2)))
+    };
+    assert_eq!(voters("1@localhost:9093").read().voters.len(), 1);
+    let config = of_three("1@a:1,2@b:2,3@[::1]:3").read();
+    let shown: Vec<String> = config.voters.iter().map(|(id, at)| format!("{id} at {at}")).collect();
+    assert_eq!(shown, ["1 at a:1", "2 at b:2", "3 at [::1]:3"]);
+    assert!(config.notes.iter().any(|note| note.contains("add --peer-listen :2")), "{:?}", config.notes);
+    for (given, problem) in [
+        (
+            voters("2@localhost:9093"),
+            "names node 2 alone, but this is node 1 (--node-id); to join its cluster say --join",
+        ),
+        (voters("1@a:1,2@b:1,3@c:1"), "names nodes 1, 2, 3: say with --node-id which of them this is"),
+        (voters("1"), "`1` is not ID@HOST:PORT"),
+        (of_three("1@a:1,2@b:1,2@c:1"), "names node 2 twice"),
+        (of_three("1@a:1,2@a:1"), "names nodes 1 and 2 at one address, a:1"),
+        (of_three("1@a:0,2@b:1"), "`1@a:0` has port 0"),
+        (of_three("1@0.0.0.0:1,2@b:1"), "`1@0.0.0.0:1` names no host"),
+        (of_three("1@:1,2@b:1"), "`1@:1` names no host"),
+        (voters("1@a:1").set("controller.quorum.bootstrap.servers=a:1"), "leave out one of them"),
+    ] {
+        let problems = given.problems();
+        assert!(problems.contains(problem), "{problem}\nis missing in\n{problems}");
+    }
+}
+
+#[test]
+fn nodes_to_join_are_addresses() {
+    let join = |join: &str| Given::new().with(|options| options.join = Some(join.to_owned()));
+    let shown: Vec<String> = join("a:1, b:2").read().join.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["a:1", "b:2"]);
+    assert!(join("a").problems().contains("--join (controller.quorum.bootstrap.servers): `a` is not HOST:PORT"));
+    assert!(join(":9092").problems().contains("names no host"));
+}
+
+#[test]
+fn other_nodes_have_a_listener_where_one_is_given() {
+    let peer = |peer: &str| Given::new().with(|options| options.peer_listen = Some(peer.to_owned()));
+    assert_eq!(Given::new().read().peer, None);
+    assert_eq!(peer("h:1").read().peer.map(|peer| peer.address.to_string()), Some("h:1".into()));
+    assert!(peer("9093").problems().contains("--peer-listen: `9093` is not HOST:PORT"));
+}
+
+#[test]
+fn every_address_is_told_to_others_as_one_of_them() {
+    for every in [":7", "0.0.0.0:7", "[::]:7"] {
+        let config = Given::new().with(|options| options.listen = Some(every.to_owned())).read();
+        let bound = config.bound(&["0.0.0.0:7".parse().expect("an address")]);
+        let ip: std::net::IpAddr = bound[0].host.parse().expect("an address");
+        assert!(!ip.is_unspecified() && bound[0].port == 7, "{bound:?}");
+    }
+    let config = Given::new().with(|options| options.listen = Some("here:0".to_owned())).read();
+    let bound = config.bound(&["10.0.0.1:8".parse().expect("an address")]);
+    assert_eq!((&*bound[0].host, bound[0].port), ("here", 8));
 }
 
 #[test]
@@ -113,7 +164,7 @@ fn listeners_of_a_stock_configuration_are_understood() {
     let text = "listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n";
     let config = Given::new().file("stock", text).read();
     assert_eq!(config.listeners.len(), 1);
-    assert!(config.notes.iter().any(|note| note.contains("CONTROLLER://:9093")));
+    assert_eq!(config.peer.map(|peer| peer.address.to_string()), Some(":9093".into()));
     assert!(Given::new().set("listeners=SSL://:9092").problems().contains("only PLAINTEXT is there yet"));
     assert!(Given::new().set("listeners=9092").problems().contains("is not NAME://HOST:PORT"));
 }

@@ -9,7 +9,7 @@ use record::Batches;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use types::codec::Reader;
-use types::{Instant, Now, Rng, Text};
+use types::{Instant, NodeId, Now, Rng, Text};
 use wire::{Records, Request, RequestHeader};
 
 /// Gives what the broker hands to itself a name in the trace, which is all that the simulator may know of it.
@@ -151,6 +151,10 @@ pub struct BrokerProgram {
     pub settings: Settings,
     pub shards: u16,
     pub host: String,
+    /// The nodes that a new cluster begins with.
+    pub voters: Vec<(NodeId, Text, u16)>,
+    /// Nodes of a running cluster, to be joined.
+    pub join: Vec<(Text, u16)>,
 }
 
 /// The port of every simulated broker.
@@ -171,6 +175,9 @@ impl Program for BrokerProgram {
             seed,
             now,
             listeners: vec![listener],
+            peer: None,
+            voters: self.voters.clone(),
+            join: self.join.clone(),
         };
         let booted = broker::boot(start).map_err(|error| error.to_string())?;
         let local = SocketAddr::new(self.host.parse().expect("hosts are addresses here"), PORT);

@@ -26,9 +26,18 @@ impl World {
         let listener = Listener { name: Text::from("PLAINTEXT"), host: Text::from("localhost"), port: 9092 };
         let given = [("node.id", "1"), ("group.initial.rebalance.delay.ms", "0")];
         let settings = Settings::read(given.into_iter().chain(settings.iter().copied())).expect("valid settings");
-        let Booted { shards, .. } =
-            boot(Start { disk: disk.clone(), settings, shards, seed: 7, now, listeners: vec![listener] })
-                .expect("the broker starts");
+        let Booted { shards, .. } = boot(Start {
+            disk: disk.clone(),
+            settings,
+            shards,
+            seed: 7,
+            now,
+            listeners: vec![listener],
+            peer: None,
+            voters: Vec::new(),
+            join: Vec::new(),
+        })
+        .expect("the broker starts");
         let mut world = World {
             disk,
             shards,

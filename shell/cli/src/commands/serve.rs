@@ -19,12 +19,15 @@ pub struct Serve {
     /// Where clients connect [listeners; port 9092 of every address where nothing is set]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Where other nodes would connect; a single node has none, so that nothing listens there
+    /// Where other nodes connect, where that is to be apart from clients [the controller's entry of listeners]
     #[arg(long, value_name = "HOST:PORT")]
     peer_listen: Option<String>,
-    /// The nodes that keep the cluster's metadata; for now this node alone [controller.quorum.voters]
+    /// The nodes that a new cluster begins with, the same for each of them [controller.quorum.voters]
     #[arg(long, value_name = "ID@HOST:PORT,...")]
     voters: Option<String>,
+    /// Nodes of a running cluster, to become one of it [controller.quorum.bootstrap.servers]
+    #[arg(long, value_name = "HOST:PORT,...")]
+    join: Option<String>,
     /// Folder for all data [log.dirs; a folder for data of services or of the user where nothing is set]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -52,6 +55,7 @@ impl Serve {
             listen: self.listen,
             peer_listen: self.peer_listen,
             voters: self.voters,
+            join: self.join,
             data_dir: self.data_dir,
             config: self.config,
             set: self.set,

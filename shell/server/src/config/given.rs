@@ -85,6 +85,7 @@ fn from_flags(options: &Options) -> Vec<Given> {
         ("node.id", "--node-id", options.node_id.map(|id| id.to_string())),
         ("listeners", "--listen", options.listen.as_ref().map(|address| format!("PLAINTEXT://{address}"))),
         ("controller.quorum.voters", "--voters", options.voters.clone()),
+        ("controller.quorum.bootstrap.servers", "--join", options.join.clone()),
         ("log.dirs", "--data-dir", options.data_dir.as_ref().map(path)),
     ];
     let given = flags

@@ -6,16 +6,16 @@
 mod address;
 mod given;
 mod properties;
+mod quorum;
 
 pub use address::Address;
 
 use crate::limits::ConnectionLimits;
-use crate::listen::SocketOptions;
+use crate::listen::{SocketOptions, primary_address};
 use crate::logging::Format;
 use crate::platform;
 use broker::config::Settings;
-use broker::types::NodeId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub struct Options {
     pub listen: Option<String>,
     pub peer_listen: Option<String>,
     pub voters: Option<String>,
+    pub join: Option<String>,
     pub data_dir: Option<PathBuf>,
     pub config: Option<PathBuf>,
     /// `key=value`, strongest of all.
@@ -41,6 +42,12 @@ pub struct Options {
 pub struct Config {
     pub settings: Settings,
     pub listeners: Vec<Listener>,
+    /// Where other nodes connect, where that is a place of its own; every listener serves them.
+    pub peer: Option<Listener>,
+    /// The nodes that a new cluster begins with.
+    pub voters: Vec<(i32, Address)>,
+    /// Nodes of a cluster that runs, to be joined.
+    pub join: Vec<Address>,
     pub data_dir: PathBuf,
     /// None where nothing is to be served there.
     pub http: Option<Http>,
@@ -64,6 +71,15 @@ pub struct Listener {
     pub address: Address,
 }
 
+impl Listener {
+    pub fn bound(&self, address: SocketAddr) -> broker::Listener {
+        let host = &self.address.host;
+        let is_every = host.is_empty() || host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+        let host = if is_every { primary_address().to_string() } else { host.clone() };
+        broker::Listener { name: self.name.as_str().into(), host: host.into(), port: address.port() }
+    }
+}
+
 /// Where metrics and health are served.
 #[derive(Clone, Debug)]
 pub struct Http {
@@ -82,12 +98,18 @@ impl Config {
             format!("{name} is accepted and has no effect: {why}")
         };
         let mut notes: Vec<String> = settings.inactive().map(idle).collect();
-        check_voters(&settings).and_then(|()| check_peer(options)).map_err(|problem| vec![problem])?;
-        let listeners = listeners(&settings, &mut notes).map_err(|problem| vec![problem])?;
+        let (listeners, controllers) = listeners(&settings).map_err(|problem| vec![problem])?;
+        let peer = quorum::peer(options, controllers).map_err(|problem| vec![problem])?;
+        let voters = quorum::voters(&settings)?;
+        let join = quorum::join(&settings)?;
+        notes.extend(quorum::misplaced(&settings, &voters, listeners.iter().chain(&peer)));
         let http = http(&settings, &listeners).map_err(|problem| vec![problem])?;
         let data_dir = data_dir(&settings, environment).map_err(|problem| vec![problem])?;
         Ok(Config {
             listeners,
+            peer,
+            voters,
+            join,
             data_dir,
             http,
             limits: limits(&settings).map_err(|problem| vec![problem])?,
@@ -103,60 +125,37 @@ impl Config {
         })
     }
 
-    /// The listeners as the core knows them, at the ports they really have.
+    /// The listeners as other nodes find them: at the ports they really have, and at this machine's primary address
+    /// where they listen at every address.
     #[must_use]
     pub fn bound(&self, addresses: &[SocketAddr]) -> Vec<broker::Listener> {
-        let bound = self.listeners.iter().zip(addresses).map(|(listener, address)| broker::Listener {
-            name: listener.name.as_str().into(),
-            host: listener.address.host.as_str().into(),
-            port: address.port(),
-        });
-        bound.collect()
+        self.listeners.iter().zip(addresses).map(|(listener, address)| listener.bound(*address)).collect()
     }
 }
 
-/// A quorum of one is all there is for now.
-fn check_voters(settings: &Settings) -> Result<(), String> {
-    let voters: Vec<_> =
-        settings.list("controller.quorum.voters").iter().map(|voter| address::parse_voter(voter)).collect();
-    let voters = voters.into_iter().collect::<Result<Vec<_>, _>>().map_err(|wrong| format!("--voters: {wrong}"))?;
-    let NodeId(me) = settings.node_id();
-    match voters.as_slice() {
-        [] => Ok(()),
-        [(id, _)] if *id == me => Ok(()),
-        [(id, _)] => Err(format!("--voters names node {id} alone, but this is node {me} (--node-id)")),
-        several => Err(format!(
-            "--voters names {} nodes: clusters are not there yet; start a single node without --voters",
-            several.len()
-        )),
-    }
-}
-
-/// With one voter nothing needs to listen for peers; what is given must still make sense.
-fn check_peer(options: &Options) -> Result<(), String> {
-    let peer = options.peer_listen.as_deref().map(Address::parse).transpose();
-    peer.map(drop).map_err(|wrong| format!("--peer-listen: {wrong}"))
-}
-
-fn listeners(settings: &Settings, notes: &mut Vec<String>) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
+/// The listeners for clients, and those of `controller.listener.names`.
+fn listeners(settings: &Settings) -> Result<(Vec<Listener>, Vec<Listener>), String> {
+    let (mut clients, mut controllers) = (Vec::new(), Vec::new());
     for entry in settings.list("listeners") {
         let (name, address) = address::parse_listener(entry).map_err(|wrong| format!("listeners: {wrong}"))?;
-        if settings.list("controller.listener.names").iter().any(|controller| *controller == *name) {
-            notes.push(format!("nothing listens at {entry}: the controller of a single node needs no port"));
-            continue;
-        }
+        let is_controller = settings.list("controller.listener.names").iter().any(|controller| *controller == *name);
         let protocols = settings.text("listener.security.protocol.map").map_or("", |map| map.as_str());
         let protocol = protocols.split(',').filter_map(|pair| pair.trim().split_once(':'));
         let protocol = protocol.filter(|(known, _)| *known == name).map(|(_, protocol)| protocol).next();
         match protocol {
-            Some("PLAINTEXT") => listeners.push(Listener { name, address }),
-            None if name == "PLAINTEXT" => listeners.push(Listener { name, address }),
+            Some("PLAINTEXT") => {}
+            // Kafka maps these to PLAINTEXT, too, where nobody says anything.
+            None if name == "PLAINTEXT" || is_controller => {}
             None => return Err(format!("listeners: {name} has no protocol in listener.security.protocol.map")),
             Some(other) => return Err(format!("listeners: {entry} wants {other}, but only PLAINTEXT is there yet")),
         }
+        let listener = Listener { name, address };
+        if is_controller { controllers.push(listener) } else { clients.push(listener) }
     }
-    if listeners.is_empty() { Err("listeners: there is none for clients".to_owned()) } else { Ok(listeners) }
+    if clients.is_empty() {
+        return Err("listeners: there is none for clients".to_owned());
+    }
+    Ok((clients, controllers))
 }
 
 fn http(settings: &Settings, listeners: &[Listener]) -> Result<Option<Http>, String> {
