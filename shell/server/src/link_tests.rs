@@ -78,7 +78,7 @@ impl Shard {
 
     /// Nothing more is told, however long one waits.
     async fn is_silent(&self) -> bool {
-        timeout(Duration::from_millis(50), self.news.notified()).await.is_err() && self.told.borrow().is_empty()
+        timeout(Duration::from_millis(50), self.next()).await.is_err()
     }
 }
 
