@@ -1,17 +1,23 @@
 //! The administrator's engine: single requests to whoever can answer them, made again while that may help.
 
+mod brokers;
 mod configs;
 mod groups;
+mod moves;
 mod offsets;
 mod question;
+mod quorum;
 mod topics;
 
+pub use brokers::{DescribeAllSizes, DescribeCluster, Registered, Roster, UnregisterBroker};
 pub use configs::{AlterConfigs, Config, ConfigSource, DescribeConfigs, Resource};
 pub use groups::{
     DeleteGroup, DescribeConsumerGroup, DescribeGroup, FindCoordinator, Group, GroupMember, ListGroups, ListedGroup,
 };
+pub use moves::{AlterReassignments, ElectPreferred, ListReassignments, Reassignment};
 pub use offsets::{AlterOffsets, CommittedOffsets, ListOffsets, OffsetAt};
 pub use question::{Question, Refused};
+pub use quorum::{AddVoter, DescribeQuorum, Quorum, QuorumReplica, RemoveVoter, VoterListener};
 pub use topics::{
     CreatePartitions, CreateTopic, DeleteTopic, DescribeSizes, DescribeTopics, NewTopic, Overview, ReplicaSize,
 };

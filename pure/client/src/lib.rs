@@ -22,7 +22,7 @@ pub use metadata::{Broker, Partition, Topic};
 pub use producer::{Acks, Delivery, Message, Place, Producer, ProducerOptions, SendError};
 pub use record::Codec;
 
-pub use types::{ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId};
+pub use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId, Uuid};
 
 use bytes::Bytes;
 

@@ -183,18 +183,23 @@ impl Question for DescribeSizes {
     }
 
     fn read(&self, response: Response) -> Result<Vec<ReplicaSize>, Refused> {
-        let Response::DescribeLogDirs(response) = response else { return Err(Refused::foreign()) };
-        Refused::check(response.error_code, None)?;
-        let mut sizes = Vec::new();
-        for dir in response.results.iter().filter(|dir| dir.error_code == ErrorCode::NONE) {
-            for topic in &dir.topics {
-                sizes.extend(topic.partitions.iter().filter(|known| !known.is_future_key).map(|known| ReplicaSize {
-                    spot: (topic.name.detached(), PartitionIndex(known.partition_index)),
-                    log_dir: dir.log_dir.to_string(),
-                    size_bytes: u64::try_from(known.partition_size).unwrap_or(0),
-                }));
-            }
-        }
-        Ok(sizes)
+        read_sizes(response)
     }
+}
+
+/// What of a broker's folders can be read; a replica that is on its way to another folder is not counted twice.
+pub(super) fn read_sizes(response: Response) -> Result<Vec<ReplicaSize>, Refused> {
+    let Response::DescribeLogDirs(response) = response else { return Err(Refused::foreign()) };
+    Refused::check(response.error_code, None)?;
+    let mut sizes = Vec::new();
+    for dir in response.results.iter().filter(|dir| dir.error_code == ErrorCode::NONE) {
+        for topic in &dir.topics {
+            sizes.extend(topic.partitions.iter().filter(|known| !known.is_future_key).map(|known| ReplicaSize {
+                spot: (topic.name.detached(), PartitionIndex(known.partition_index)),
+                log_dir: dir.log_dir.to_string(),
+                size_bytes: u64::try_from(known.partition_size).unwrap_or(0),
+            }));
+        }
+    }
+    Ok(sizes)
 }
