@@ -280,7 +280,11 @@ impl Client {
         }
     }
 
-    async fn ask_patiently<Q: Question + Clone>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
+    pub(crate) async fn ask_patiently<Q: Question + Clone>(
+        &self,
+        target: Target,
+        question: Q,
+    ) -> Result<Q::Answer, Error> {
         let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
         loop {
             match self.ask(target, question.clone()).await {
@@ -296,7 +300,7 @@ impl Client {
         if is_time && refused.may_pass() { Ok(()) } else { Err(Error::Refused(refused.clone())) }
     }
 
-    async fn ask<Q: Question>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
+    pub(crate) async fn ask<Q: Question>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
         let (reply, answer) = oneshot::channel();
         let timeout_ms = self.options.request_timeout_ms;
         let ask = Command::Ask(Box::new(Ask { target, request: question.request(), timeout_ms, reply }));
@@ -306,7 +310,11 @@ impl Client {
         Ok(question.read(response)?)
     }
 
-    fn timeout_ms(&self) -> i32 {
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(crate) fn timeout_ms(&self) -> i32 {
         i32::try_from(self.options.request_timeout_ms).unwrap_or(i32::MAX)
     }
 }

@@ -29,6 +29,7 @@
 
 mod admin;
 mod clock;
+mod cluster;
 mod consumer;
 mod driver;
 mod error;
@@ -38,12 +39,13 @@ mod producer;
 pub use admin::{Client, addresses};
 pub use bytes::Bytes;
 pub use client::admin::{
-    Config, ConfigSource, Group, GroupMember, ListedGroup, NewTopic, OffsetAt, Overview, Refused, ReplicaSize, Resource,
+    Config, ConfigSource, Group, GroupMember, ListedGroup, NewTopic, OffsetAt, Overview, Quorum, QuorumReplica,
+    Reassignment, Refused, Registered, ReplicaSize, Resource, Roster, VoterListener,
 };
 pub use client::{
     Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions,
-    Message, NodeId, Offset, Options, Partition, PartitionIndex, Place, ProducerOptions, Reset, Spot, Text, Timestamp,
-    Topic, TopicId,
+    LeaderEpoch, Message, NodeId, Offset, Options, Partition, PartitionIndex, Place, ProducerOptions, Reset, Spot,
+    Text, Timestamp, Topic, TopicId, Uuid,
 };
 pub use consumer::{Consumer, Polled};
 pub use error::Error;

@@ -137,7 +137,8 @@ impl Question for ElectPreferred {
         let mut failed = Vec::new();
         for topic in &response.replica_election_results {
             // A leader that leads already is what was wanted.
-            let wanted = topic.partition_result.iter().filter(|known| known.error_code != ErrorCode::ELECTION_NOT_NEEDED);
+            let wanted =
+                topic.partition_result.iter().filter(|known| known.error_code != ErrorCode::ELECTION_NOT_NEEDED);
             for known in wanted {
                 if let Err(refused) = Refused::check(known.error_code, known.error_message.as_ref()) {
                     failed.push(((topic.topic.detached(), PartitionIndex(known.partition_id)), refused));
