@@ -2,10 +2,15 @@
 //! went wrong.
 
 mod commands;
+mod health;
+mod plan;
 mod problem;
+mod reassign;
 mod session;
+mod survey;
 mod table;
 mod template;
+mod throttle;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,6 +30,9 @@ enum Command {
     Produce(Box<commands::produce::Produce>),
     Consume(Box<commands::consume::Consume>),
     Group(commands::group::Group),
+    Broker(commands::broker::Broker),
+    Cluster(commands::cluster::Cluster),
+    Doctor(commands::doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +42,9 @@ fn main() -> ExitCode {
         Command::Produce(produce) => return finish(produce.run()),
         Command::Consume(consume) => return finish(consume.run()),
         Command::Group(group) => return finish(group.run()),
+        Command::Broker(broker) => return finish(broker.run()),
+        Command::Cluster(cluster) => return finish(cluster.run()),
+        Command::Doctor(doctor) => return finish(doctor.run()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,11 @@
 //! The commands, one module each. A command fails with one or more sentences for people.
 
+pub mod broker;
+pub mod cluster;
 pub mod consume;
+pub mod doctor;
 pub mod group;
+mod moving;
 pub mod produce;
 pub mod serve;
 pub mod topic;
