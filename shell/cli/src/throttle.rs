@@ -3,6 +3,7 @@
 use crate::plan::Move;
 use crate::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use vltava_client::{NodeId, Resource, Text};
 
 const RATES: [&str; 2] = ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
@@ -12,6 +13,17 @@ const FOLLOWERS: &str = "follower.replication.throttled.replicas";
 /// Bytes in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub u64);
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1_000_000_000, "GB/s"), (1 << 30, "GiB/s"), (1_000_000, "MB/s"), (1 << 20, "MiB/s")];
+        let units = units.into_iter().chain([(1000, "kB/s"), (1 << 10, "KiB/s")]);
+        match units.into_iter().find(|(factor, _)| self.0.is_multiple_of(*factor)) {
+            Some((factor, unit)) => write!(f, "{}{unit}", self.0 / factor),
+            None => self.0.fmt(f),
+        }
+    }
+}
 
 /// Reads `50MB/s`, `50M`, `64MiB/s` or a number of bytes.
 pub fn rate(text: &str) -> Result<Rate, String> {
@@ -111,6 +123,7 @@ mod tests {
             [("50MB/s", 50_000_000), ("1MiB/s", 1 << 20), ("64kib", 64 << 10), ("2G", 2_000_000_000), ("1000", 1000)]
         {
             assert_eq!(rate(given), Ok(Rate(wanted)), "{given}");
+            assert_eq!(rate(&Rate(wanted).to_string()), Ok(Rate(wanted)), "what is printed is read");
         }
         for bad in ["", "0", "MB/s", "5 parsecs", "-5MB/s", "99999999999G"] {
             assert!(rate(bad).is_err(), "{bad}");

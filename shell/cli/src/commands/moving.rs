@@ -68,7 +68,7 @@ impl Plan {
     }
 
     fn again(&self, how: &Moving) -> String {
-        how.throttle.map_or(self.again.clone(), |rate| format!("{} --throttle {}", self.again, rate.0))
+        how.throttle.map_or(self.again.clone(), |rate| format!("{} --throttle {rate}", self.again))
     }
 
     fn bytes(&self) -> u64 {
@@ -126,8 +126,8 @@ impl Plan {
             text.push_str(&format!("and {more} more, which --dry-run shows\n"));
         }
         let pace = match how.throttle {
-            Some(rate) => format!("at the throttle of {}/s for each broker", size(rate.0)),
-            None => format!("at {}/s for each broker, if they manage that; --throttle bounds it", size(USUAL_RATE.0)),
+            Some(rate) => format!("at the throttle of {rate} for each broker"),
+            None => format!("at {USUAL_RATE} for each broker, if they manage that; --throttle bounds it"),
         };
         let (partitions, bytes, time) = (self.moves.len(), size(self.bytes()), duration(self.seconds(how)));
         text.push_str(&format!("{}: {partitions} partitions, {bytes} to copy, about {time} {pace}\n", self.title));

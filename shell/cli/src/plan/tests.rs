@@ -96,7 +96,12 @@ fn a_broker_is_drained() {
         a/3 replicas=4,2 bytes=40
         b/0 replicas=3 bytes=7",
         3,
-        expect![""],
+        expect![[r#"
+            a/1 2,3 -> 2,1
+            a/2 3,1 -> 1,4
+            b/0 3 -> 4
+            replicas 1:3 2:3 3:0 4:3, leaders 1:2 2:1 3:0 4:2, copied 57, busiest 37
+        "#]],
     );
 }
 
@@ -108,7 +113,11 @@ fn a_dead_broker_is_drained() {
         a/1 replicas=1,3 bytes=10
         a/2 replicas=1,2 bytes=10",
         3,
-        expect![""],
+        expect![[r#"
+            a/0 3,1 -> 2,1
+            a/1 1,3 -> 1,2
+            replicas 1:3 2:3, leaders 1:2 2:1, copied 20, busiest 20
+        "#]],
     );
 }
 
@@ -120,9 +129,19 @@ fn where_nobody_is_left_a_replica_less_is_planned_and_said() {
         a/1 replicas=3,2,1 bytes=10
         a/2 replicas=3,2 bytes=10",
         3,
-        expect![""],
+        expect![[r#"
+            a/0 1,2,3 -> 1,2
+            a/1 3,2,1 -> 2,1
+            a/2 3,2 -> 1,2
+            a/0 fits nowhere but on 1,2
+            a/1 fits nowhere but on 2,1
+            replicas 1:3 2:3 3:0, leaders 1:2 2:1 3:0, copied 10, busiest 10
+        "#]],
     );
-    check_drain("brokers 1\na/0 replicas=1 bytes=10", 1, expect![""]);
+    check_drain("brokers 1\na/0 replicas=1 bytes=10", 1, expect![[r#"
+        a/0 fits nowhere but on 
+        replicas 1:1, leaders 1:1, copied 0, busiest 0
+    "#]]);
 }
 
 #[test]
@@ -134,7 +153,12 @@ fn a_drain_keeps_racks_apart() {
         a/2 replicas=1,3 bytes=10
         a/3 replicas=1,4 bytes=10",
         3,
-        expect![""],
+        expect![[r#"
+            a/0 3,1 -> 4,1
+            a/1 3,2 -> 2,4
+            a/2 1,3 -> 4,1
+            replicas 1:3 2:1 3:0 4:4, leaders 1:1 2:1 3:0 4:2, copied 30, busiest 30
+        "#]],
     );
 }
 
@@ -148,48 +172,74 @@ fn a_new_broker_gets_its_share() {
         b/0 replicas=1,2,3 bytes=50
         b/1 replicas=2,3,1 bytes=60
         b/2 replicas=3,1,2 bytes=70",
-        expect![""],
+        expect![[r#"
+            a/0 1,2,3 -> 4,2,3
+            a/1 2,3,1 -> 2,4,1
+            b/0 1,2,3 -> 1,4,3
+            b/1 2,3,1 -> 2,3,4
+            replicas 1:4 2:5 3:5 4:4, leaders 1:1 2:2 3:2 4:1, copied 121, busiest 121
+        "#]],
     );
 }
 
 #[test]
 fn what_is_even_stays() {
-    check_balance("brokers 1 2 3\na/0 replicas=1,2\na/1 replicas=2,3\na/2 replicas=3,1", expect![""]);
-    check_balance("brokers 1\na/0-4 replicas=1", expect![""]);
-    check_balance("brokers 1 2", expect![""]);
+    check_balance("brokers 1 2 3\na/0 replicas=1,2\na/1 replicas=2,3\na/2 replicas=3,1", expect![[r#"
+        replicas 1:2 2:2 3:2, leaders 1:1 2:1 3:1, copied 0, busiest 0
+    "#]]);
+    check_balance("brokers 1\na/0-4 replicas=1", expect![[r#"
+        replicas 1:5, leaders 1:5, copied 0, busiest 0
+    "#]]);
+    check_balance("brokers 1 2", expect![[r#"
+        replicas 1:0 2:0, leaders 1:0 2:0, copied 0, busiest 0
+    "#]]);
 }
 
 #[test]
 fn leaders_alone_cost_no_copying() {
-    check_balance("brokers 1 2 3\na/0-5 replicas=1,2,3 bytes=10", expect![""]);
-    // From 1 to 3 only by way of 2.
-    check_balance(
-        "brokers 1 2 3\na/0-2 replicas=1,2 bytes=9\na/3 replicas=2,3 bytes=9\na/4 replicas=3,1\na/5 replicas=2,3\nb/0-1 replicas=3",
-        expect![""],
-    );
+    check_balance("brokers 1 2 3\na/0-5 replicas=1,2,3 bytes=10", expect![[r#"
+        a/0 1,2,3 -> 2,1,3
+        a/1 1,2,3 -> 3,1,2
+        a/2 1,2,3 -> 2,1,3
+        a/3 1,2,3 -> 3,1,2
+        replicas 1:6 2:6 3:6, leaders 1:2 2:2 3:2, copied 0, busiest 0
+    "#]]);
+    // From 1 to 3 only by way of 2; the racks keep every replica where it is.
+    check_balance("brokers 1@x 2@y 3@x\na/0-3 replicas=1,2 bytes=9\na/4-6 replicas=2,3 bytes=9", expect![""]);
 }
 
 #[test]
 fn a_balance_keeps_racks_apart() {
     // Rack y has one broker, which therefore has twice as much.
-    check_balance("brokers 1@x 2@x 3@y\na/0-3 replicas=1,3 bytes=10", expect![""]);
+    check_balance("brokers 1@x 2@x 3@y\na/0-3 replicas=1,3 bytes=10", expect![[r#"
+        a/0 1,3 -> 2,3
+        a/1 1,3 -> 2,3
+        a/2 1,3 -> 3,1
+        replicas 1:2 2:2 3:4, leaders 1:1 2:2 3:1, copied 20, busiest 20
+    "#]]);
 }
 
 #[test]
 fn what_lies_on_a_dead_broker_stays_there() {
-    check_balance("brokers 1 2\na/0-3 replicas=3,1 bytes=10\na/4 replicas=2 bytes=1", expect![""]);
+    check_balance("brokers 1 2\na/0-3 replicas=3,1 bytes=10\na/4 replicas=2 bytes=1", expect![[r#"
+        a/0 3,1 -> 2,3
+        a/1 3,1 -> 1,3
+        a/2 3,1 -> 1,3
+        a/3 3,1 -> 1,3
+        replicas 1:3 2:2, leaders 1:3 2:2, copied 10, busiest 10
+    "#]]);
 }
 
 #[test]
 fn a_large_cluster_becomes_even() {
     let mut large =
         Cluster { brokers: (1..=6).map(|id| (id, Some(format!("r{}", id % 3)))).collect(), partitions: vec![] };
-    for index in 0..600 {
+    for index in 0_i32..600 {
         // The last three brokers are new.
         let replicas = vec![1 + index % 3, 1 + (index + 1) % 3, 1 + (index + 2) % 3];
         let bytes = u64::from(index.unsigned_abs() % 17) * 1000;
         large.partitions.push(Partition { topic: format!("t{}", index % 7), index, replicas, bytes });
     }
     let text = show(&large, &balance(&large), &[]);
-    expect![""].assert_eq(text.lines().last().expect("a summary"));
+    expect!["replicas 1:300 2:300 3:300 4:300 5:300 6:300, leaders 1:100 2:100 3:100 4:100 5:100 6:100, copied 3330000, busiest 1131000"].assert_eq(text.lines().last().expect("a summary"));
 }
