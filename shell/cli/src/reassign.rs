@@ -8,10 +8,9 @@ use crate::survey::{name, some};
 use crate::throttle::{self, Rate};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::Future;
 use std::io::IsTerminal;
-use std::pin::Pin;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use vltava_client::{Error, ErrorCode, NodeId, PartitionIndex, Spot, Text};
 
 /// Partitions that move at the same time: enough to keep brokers busy, few enough that stopping leaves little under way.
@@ -45,18 +44,25 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
-type Stop = Pin<Box<dyn Future<Output = ()>>>;
+/// Somebody wants an end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    async fn asked(&mut self) {
+        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
+    }
+}
 
 impl Work<'_> {
     /// Moves, waits until all is moved, and elects the preferred leaders.
     pub async fn run(self) -> Result<Outcome, Problem> {
         let mut outcome = Outcome::default();
-        let mut stop: Stop = Box::pin(async {
-            // Where the signal cannot be listened to it ends the process, as it does anyway.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        });
+        // From here on stopping is not just ending: what was set is to be told of.
+        let mut stop =
+            Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
         let throttle = self.throttle.filter(|_| self.moves.iter().any(|known| known.adding().next().is_some()));
         if let Some(rate) = throttle {
             let refused = throttle::set(self.session, rate, &self.living, &self.moves).await;
@@ -97,7 +103,7 @@ impl Work<'_> {
             }
             progress.show(self, outcome.moved, &flying, round).await;
             tokio::select! {
-                () = &mut *stop => return Err(self.stopped(outcome.moved, flying.len())),
+                () = stop.asked() => return Err(self.stopped(outcome.moved, flying.len())),
                 () = tokio::time::sleep(POLL) => {}
             }
             let moving = patiently(async || self.session.client.reassignments().await).await;

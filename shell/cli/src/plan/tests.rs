@@ -138,10 +138,14 @@ fn where_nobody_is_left_a_replica_less_is_planned_and_said() {
             replicas 1:3 2:3 3:0, leaders 1:2 2:1 3:0, copied 10, busiest 10
         "#]],
     );
-    check_drain("brokers 1\na/0 replicas=1 bytes=10", 1, expect![[r#"
+    check_drain(
+        "brokers 1\na/0 replicas=1 bytes=10",
+        1,
+        expect![[r#"
         a/0 fits nowhere but on 
         replicas 1:1, leaders 1:1, copied 0, busiest 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -184,26 +188,38 @@ fn a_new_broker_gets_its_share() {
 
 #[test]
 fn what_is_even_stays() {
-    check_balance("brokers 1 2 3\na/0 replicas=1,2\na/1 replicas=2,3\na/2 replicas=3,1", expect![[r#"
+    check_balance(
+        "brokers 1 2 3\na/0 replicas=1,2\na/1 replicas=2,3\na/2 replicas=3,1",
+        expect![[r#"
         replicas 1:2 2:2 3:2, leaders 1:1 2:1 3:1, copied 0, busiest 0
-    "#]]);
-    check_balance("brokers 1\na/0-4 replicas=1", expect![[r#"
+    "#]],
+    );
+    check_balance(
+        "brokers 1\na/0-4 replicas=1",
+        expect![[r#"
         replicas 1:5, leaders 1:5, copied 0, busiest 0
-    "#]]);
-    check_balance("brokers 1 2", expect![[r#"
+    "#]],
+    );
+    check_balance(
+        "brokers 1 2",
+        expect![[r#"
         replicas 1:0 2:0, leaders 1:0 2:0, copied 0, busiest 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn leaders_alone_cost_no_copying() {
-    check_balance("brokers 1 2 3\na/0-5 replicas=1,2,3 bytes=10", expect![[r#"
+    check_balance(
+        "brokers 1 2 3\na/0-5 replicas=1,2,3 bytes=10",
+        expect![[r#"
         a/0 1,2,3 -> 2,1,3
         a/1 1,2,3 -> 3,1,2
         a/2 1,2,3 -> 2,1,3
         a/3 1,2,3 -> 3,1,2
         replicas 1:6 2:6 3:6, leaders 1:2 2:2 3:2, copied 0, busiest 0
-    "#]]);
+    "#]],
+    );
     // From 1 to 3 only by way of 2; the racks keep every replica where it is.
     check_balance("brokers 1@x 2@y 3@x\na/0-3 replicas=1,2 bytes=9\na/4-6 replicas=2,3 bytes=9", expect![""]);
 }
@@ -211,23 +227,29 @@ fn leaders_alone_cost_no_copying() {
 #[test]
 fn a_balance_keeps_racks_apart() {
     // Rack y has one broker, which therefore has twice as much.
-    check_balance("brokers 1@x 2@x 3@y\na/0-3 replicas=1,3 bytes=10", expect![[r#"
+    check_balance(
+        "brokers 1@x 2@x 3@y\na/0-3 replicas=1,3 bytes=10",
+        expect![[r#"
         a/0 1,3 -> 2,3
         a/1 1,3 -> 2,3
         a/2 1,3 -> 3,1
         replicas 1:2 2:2 3:4, leaders 1:1 2:2 3:1, copied 20, busiest 20
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_lies_on_a_dead_broker_stays_there() {
-    check_balance("brokers 1 2\na/0-3 replicas=3,1 bytes=10\na/4 replicas=2 bytes=1", expect![[r#"
+    check_balance(
+        "brokers 1 2\na/0-3 replicas=3,1 bytes=10\na/4 replicas=2 bytes=1",
+        expect![[r#"
         a/0 3,1 -> 2,3
         a/1 3,1 -> 1,3
         a/2 3,1 -> 1,3
         a/3 3,1 -> 1,3
         replicas 1:3 2:2, leaders 1:3 2:2, copied 10, busiest 10
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
