@@ -40,6 +40,8 @@ pub struct Work<'a> {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub moved: usize,
+    /// Moves that were under way before, and have come to their end.
+    pub awaited: usize,
     /// What people should know though all was moved.
     pub warnings: Vec<String>,
 }
@@ -116,6 +118,7 @@ impl Work<'_> {
             }
         }
         progress.bar.finish_and_clear();
+        outcome.awaited = self.under_way.len();
         self.verify(&refused).await
     }
 

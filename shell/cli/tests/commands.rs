@@ -1,5 +1,6 @@
 //! Every command against a broker: the real binary as both, what it prints compared to the letter.
 
+mod cluster;
 mod world;
 
 use expect_test::{Expect, expect};

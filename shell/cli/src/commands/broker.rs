@@ -168,8 +168,13 @@ impl Drain {
             }
             return Ok(());
         }
+        let why = if survey.leaderless().iter().any(|spot| here.contains(&crate::survey::name(spot))) {
+            format!("those without a leader lie nowhere else that is alive: start broker {leaving} again to save them")
+        } else {
+            "run the command once more".to_owned()
+        };
         let (count, names) = (here.len(), some(here.into_iter()));
-        Err(Problem::failed(format!("broker {leaving} still has {count} replicas: {names}; run the command once more")))
+        Err(Problem::failed(format!("broker {leaving} still has {count} replicas: {names}; {why}")))
     }
 }
 

@@ -140,7 +140,11 @@ fn done(outcome: &Outcome) -> String {
     for warning in &outcome.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    format!("{text}done: {} partitions moved\n", outcome.moved)
+    let awaited = match outcome.awaited {
+        0 => String::new(),
+        count => format!(", and {count} that were under way before"),
+    };
+    format!("{text}done: {} partitions moved{awaited}\n", outcome.moved)
 }
 
 fn duration(seconds: u64) -> String {

@@ -221,7 +221,13 @@ fn leaders_alone_cost_no_copying() {
     "#]],
     );
     // From 1 to 3 only by way of 2; the racks keep every replica where it is.
-    check_balance("brokers 1@x 2@y 3@x\na/0-3 replicas=1,2 bytes=9\na/4-6 replicas=2,3 bytes=9", expect![""]);
+    check_balance("brokers 1@x 2@y 3@x\na/0-3 replicas=1,2 bytes=9\na/4-6 replicas=2,3 bytes=9", expect![[r#"
+        a/0 1,2 -> 2,1
+        a/1 1,2 -> 2,1
+        a/4 2,3 -> 3,2
+        a/5 2,3 -> 3,2
+        replicas 1:4 2:7 3:3, leaders 1:2 2:3 3:2, copied 0, busiest 0
+    "#]]);
 }
 
 #[test]

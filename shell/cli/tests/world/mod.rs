@@ -19,12 +19,17 @@ pub struct World {
 
 impl World {
     pub fn start() -> World {
+        World::with(&[])
+    }
+
+    /// A broker with further words on its command line.
+    pub fn with(words: &[&str]) -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut command = vltava();
         command.args(["serve", "--listen", "127.0.0.1:0", "--set", "vltava.http.listen=127.0.0.1:0", "--data-dir"]);
-        let mut broker = command.arg(&folder).stdout(Stdio::piped()).spawn().expect("the binary is built");
+        let mut broker = command.arg(&folder).args(words).stdout(Stdio::piped()).spawn().expect("the binary is built");
         let mut ready = String::new();
         let mut out = BufReader::new(broker.stdout.take().expect("it is a pipe"));
         out.read_line(&mut ready).expect("a pipe can be read");
@@ -39,6 +44,10 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let bootstrap = listener.local_addr().expect("it is bound").to_string();
         World { broker: None, folder: PathBuf::new(), bootstrap, started: Instant::now() }
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
     }
 
     /// Runs `COMMAND < INPUT`, where `|` in the input ends a line: the command, what it printed, and how it ended.
@@ -84,13 +93,14 @@ impl World {
     }
 
     /// Without what differs from one run to the next.
-    fn plain(&self, text: &str) -> String {
+    pub fn plain(&self, text: &str) -> String {
         let mut plain = String::new();
         for line in text.replace(&self.bootstrap, "BROKER").lines() {
             let line = between(line, "\"id\":\"", "\"", "ID");
             let line = between(&line, "\"seconds\":", ",", "SECONDS");
             let line = between(&line, "\"timestamp\":", ",", "TIME");
             let line = between(&line, "\"size_bytes\":", ",", "SIZE");
+            let line = between(&line, "\"port\":", ",", "PORT");
             let line = between(&line, "(os error ", ")", "NUMBER");
             let line = if line.starts_with("id        ") { "id        ID".to_owned() } else { line };
             let line: Vec<&str> = line.split(' ').map(|word| if is_member(word) { "MEMBER" } else { word }).collect();
