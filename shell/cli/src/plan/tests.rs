@@ -2,7 +2,6 @@
 
 use super::*;
 use expect_test::{Expect, expect};
-use std::fmt::Write;
 
 fn cluster(text: &str) -> Cluster {
     let mut cluster = Cluster::default();
@@ -43,7 +42,7 @@ fn show(cluster: &Cluster, moves: &[Move], cramped: &[Cramped]) -> String {
     let mut text = String::new();
     let mut after = cluster.clone();
     for known in moves {
-        writeln!(text, "{}/{} {} -> {}", known.topic, known.index, list(&known.from), list(&known.to)).unwrap();
+        text.push_str(&format!("{}/{} {} -> {}\n", known.topic, known.index, list(&known.from), list(&known.to)));
         let same = |partition: &&mut Partition| partition.topic == known.topic && partition.index == known.index;
         let partition = after.partitions.iter_mut().find(same).expect("a move is of a partition");
         partition.replicas.clone_from(&known.to);
@@ -51,7 +50,7 @@ fn show(cluster: &Cluster, moves: &[Move], cramped: &[Cramped]) -> String {
         assert_eq!(distinct.len(), known.to.len(), "no broker has a partition twice");
     }
     for known in cramped {
-        writeln!(text, "{}/{} fits nowhere but on {}", known.topic, known.index, list(&known.left)).unwrap();
+        text.push_str(&format!("{}/{} fits nowhere but on {}\n", known.topic, known.index, list(&known.left)));
     }
     let counts = |of: &dyn Fn(&Partition, Id) -> bool| {
         let count = |id: &Id| (*id, after.partitions.iter().filter(|known| of(known, *id)).count());
@@ -61,7 +60,10 @@ fn show(cluster: &Cluster, moves: &[Move], cramped: &[Cramped]) -> String {
     let replicas = counts(&|known, id| known.replicas.contains(&id));
     let leaders = counts(&|known, id| known.replicas.first() == Some(&id));
     let bytes: u64 = moves.iter().map(Move::bytes_copied).sum();
-    writeln!(text, "replicas {replicas}, leaders {leaders}, copied {bytes}, busiest {}", busiest_bytes(moves)).unwrap();
+    text.push_str(&format!(
+        "replicas {replicas}, leaders {leaders}, copied {bytes}, busiest {}\n",
+        busiest_bytes(moves)
+    ));
     text
 }
 
@@ -221,13 +223,16 @@ fn leaders_alone_cost_no_copying() {
     "#]],
     );
     // From 1 to 3 only by way of 2; the racks keep every replica where it is.
-    check_balance("brokers 1@x 2@y 3@x\na/0-3 replicas=1,2 bytes=9\na/4-6 replicas=2,3 bytes=9", expect![[r#"
+    check_balance(
+        "brokers 1@x 2@y 3@x\na/0-3 replicas=1,2 bytes=9\na/4-6 replicas=2,3 bytes=9",
+        expect![[r#"
         a/0 1,2 -> 2,1
         a/1 1,2 -> 2,1
         a/4 2,3 -> 3,2
         a/5 2,3 -> 3,2
         replicas 1:4 2:7 3:3, leaders 1:2 2:3 3:2, copied 0, busiest 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::problem::Problem;
 use crate::session::{Connection, Session};
 use clap::Args;
 use serde_json::json;
-use vltava_client::{Error, ErrorCode, NodeId, Quorum, QuorumReplica, Text, Uuid, VoterListener};
+use vltava_client::{Error, ErrorCode, NodeId, Quorum, QuorumReplica, Roster, Text, Uuid, VoterListener};
 
 /// Let a node vote on the cluster's metadata that follows it already.
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ impl AddVoter {
         let listener = self.listener(session, &quorum).await?;
         let (name, address) = (listener.name.to_string(), format!("{}:{}", listener.host, listener.port));
         let added = session.client.add_voter(node, directory, vec![listener]).await;
-        added.map_err(|error| explain(session, &format!("letting node {node} vote"), &error))?;
+        added.map_err(|error| explain(session, &format!("letting node {node} vote"), directory, &error))?;
         session.print(
             || json!({ "node": node.0, "directory": directory.to_string(), "address": address, "voter": true }),
             || format!("node {node} votes now, and is reached at {address} ({name})\n"),
@@ -107,8 +107,27 @@ impl AddVoter {
                 "node {node} is no broker whose address is known: give --host HOST:PORT"
             )));
         };
+        if !share_addresses(quorum, &roster) {
+            return Err(Problem::usage(format!(
+                "the voters of this cluster are reached at other addresses than clients are told: give --host HOST:PORT \
+                 with that of node {}'s controller",
+                self.node
+            )));
+        }
         Ok(VoterListener { name, host: Text::from(known.broker.host.as_str()), port: known.broker.port })
     }
+}
+
+/// Whether voters reach each other where clients reach them. A cluster takes up a voter under a client's address too, and
+/// then cannot reach it as a voter.
+fn share_addresses(quorum: &Quorum, roster: &Roster) -> bool {
+    let is_client_address = |node: &NodeId, listener: &VoterListener| {
+        let broker = roster.brokers.iter().map(|registered| &registered.broker).find(|broker| broker.node == *node);
+        broker.is_none_or(|broker| (&*listener.host, listener.port) == (broker.host.as_str(), broker.port))
+    };
+    let mut voters = quorum.listeners.iter();
+    !quorum.listeners.is_empty()
+        && voters.all(|(node, listeners)| listeners.iter().any(|listener| is_client_address(node, listener)))
 }
 
 impl RemoveVoter {
@@ -134,7 +153,8 @@ impl RemoveVoter {
             return Err(Problem::failed(format!("node {node} is the only one that votes: let another vote first")));
         }
         let removed = session.client.remove_voter(node, directory).await;
-        removed.map_err(|error| explain(session, &format!("taking the vote of node {node} away"), &error))?;
+        removed
+            .map_err(|error| explain(session, &format!("taking the vote of node {node} away"), directory, &error))?;
         session.print(
             || json!({ "node": node.0, "directory": directory.to_string(), "voter": false }),
             || format!("node {node} votes no more\n"),
@@ -147,12 +167,11 @@ async fn quorum(session: &Session) -> Result<Quorum, Problem> {
 }
 
 /// Says what to do where the cluster's words do not.
-fn explain(session: &Session, doing: &str, error: &Error) -> Problem {
+fn explain(session: &Session, doing: &str, directory: Uuid, error: &Error) -> Problem {
     let mut problem = session.while_doing(doing)(error.clone());
-    if error.code() == Some(ErrorCode::UNSUPPORTED_VERSION) {
-        problem.message.push_str(
-            "; the voters of this cluster are fixed by controller.quorum.voters: raise its kraft.version to 1 first",
-        );
+    // Where directories are unknown the quorum is the one that each node's settings list.
+    if error.code().is_some() && (directory.is_zero() || error.code() == Some(ErrorCode::UNSUPPORTED_VERSION)) {
+        problem.message.push_str("; where controller.quorum.voters fixes the voters, raise kraft.version to 1 first");
     }
     problem
 }

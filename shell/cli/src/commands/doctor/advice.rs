@@ -144,7 +144,7 @@ fn of_failure(node: NodeId, about: &str, dial: &Dial, failure: &Failure) -> Find
             let what = format!("the port is open, and ApiVersions is not answered there ({said})");
             let fix = format!(
                 "advertised.listeners of broker {node} names something that is no broker, or a listener with another \
-                 security protocol than clients use"
+                 security protocol than clients use; where it answered before, broker {node} hangs: see its log"
             );
             Finding::problem(about, what).setting("advertised.listeners, listener.security.protocol.map").fix(fix)
         }

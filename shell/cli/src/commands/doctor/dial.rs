@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, lookup_host};
-use vltava_client::{Client, NodeId, Options};
+use vltava_client::{Client, Error, NodeId, Options};
 
 /// How far a dial got.
 #[derive(Debug, Default)]
@@ -112,7 +112,16 @@ impl Dial {
             connect_timeout_ms: ms,
             ..Options::default()
         };
-        let protocol = |error: vltava_client::Error| Failure::Protocol(error.to_string());
+        let protocol = |error: Error| {
+            Failure::Protocol(match &error {
+                // Which address that was is said elsewhere.
+                Error::Unreachable { problems } => {
+                    let own = format!("{}:{}: ", self.host, self.port);
+                    problems.join("; ").trim_start_matches(&own).to_owned()
+                }
+                other => other.to_string(),
+            })
+        };
         let client = Client::with_options(options).await.map_err(protocol)?;
         self.took[2] = Some(started.elapsed());
         let overview = client.overview().await.map_err(protocol)?;
