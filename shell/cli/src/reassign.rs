@@ -72,10 +72,12 @@ impl Work<'_> {
                 |said: String| format!("the cluster does not take the throttle, and copies at full speed: {said}");
             outcome.warnings.extend(refused.into_iter().map(words));
         }
-        let moved = self.moves(&mut stop, &mut outcome).await;
-        if moved.as_ref().is_err_and(|stopped| stopped.is_stopped) {
-            return Err(moved.map_err(|stopped| stopped.problem).err().unwrap_or_else(|| Problem::failed("stopped")));
-        }
+        let failed = match self.moves(&mut stop, &mut outcome).await {
+            // The throttle stays: what is under way goes on.
+            Err(Stopped { is_stopped: true, problem }) => return Err(problem),
+            Err(stopped) => Some(stopped.problem),
+            Ok(()) => None,
+        };
         if throttle.is_some() || !self.under_way.is_empty() {
             // What was under way may have been throttled by a command that was stopped.
             let topics = self.moves.iter().map(|known| known.topic.clone());
@@ -86,7 +88,9 @@ impl Work<'_> {
                 outcome.warnings.extend(refused.into_iter().map(words));
             }
         }
-        moved.map_err(|stopped| stopped.problem)?;
+        if let Some(problem) = failed {
+            return Err(problem);
+        }
         self.elect(&mut outcome).await?;
         Ok(outcome)
     }
