@@ -6,6 +6,7 @@ pub mod broker;
 pub mod case;
 pub mod crash;
 pub mod foreign;
+pub mod history;
 pub mod lines;
 pub mod roundtrip;
 pub mod shared;
