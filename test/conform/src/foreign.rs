@@ -23,15 +23,26 @@ pub fn classpath() -> String {
 
 /// Installs what is not installed yet; the error says what is missing and what to do.
 pub fn install() -> Result<(), String> {
-    fs::create_dir_all(cache()).map_err(|error| format!("{}: {error}", cache().display()))?;
-    // Several test binaries may come here at once.
-    let lock = File::create(cache().join("lock")).map_err(|error| format!("the cache's lock: {error}"))?;
-    lock.lock().map_err(|error| format!("the cache's lock: {error}"))?;
+    let _lock = lock()?;
     kcat()?;
     once("python", &["clients/requirements.txt"], install_python)?;
     once("jars", &["clients/pom.xml"], install_jars)?;
     let sources = java_sources()?;
     once("classes", &sources.iter().map(String::as_str).collect::<Vec<_>>(), || compile(&sources))
+}
+
+/// Installs the clients of Python alone.
+pub fn install_python_clients() -> Result<(), String> {
+    let _lock = lock()?;
+    once("python", &["clients/requirements.txt"], install_python)
+}
+
+/// Several test binaries may come here at once.
+fn lock() -> Result<File, String> {
+    fs::create_dir_all(cache()).map_err(|error| format!("{}: {error}", cache().display()))?;
+    let lock = File::create(cache().join("lock")).map_err(|error| format!("the cache's lock: {error}"))?;
+    lock.lock().map_err(|error| format!("the cache's lock: {error}"))?;
+    Ok(lock)
 }
 
 fn kcat() -> Result<(), String> {

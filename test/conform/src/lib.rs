@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod case;
+pub mod chaos;
 pub mod crash;
 pub mod foreign;
 pub mod history;

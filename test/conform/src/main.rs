@@ -1,6 +1,7 @@
 //! The commands of the suite: install the clients, the long runs, and the shared suite.
 
-use conform_suite::{broker, crash, foreign, roundtrip, shared};
+use conform_suite::{broker, chaos, crash, foreign, roundtrip, shared};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: vltava-conform COMMAND
@@ -8,6 +9,7 @@ const USAGE: &str = "usage: vltava-conform COMMAND
   install                          the foreign clients, into target/foreign
   roundtrip [--lines N] [--seed N]
   crash [--rounds N] [--seed N]
+  chaos [--minutes N] [--seconds N] [--seed N] [--nodes N] [--bin PATH] [--kafka CLASSPATH]
   bench [OPTIONS]                  test/bench/measure.py; OPTIONS go to it
   shared SUITE [OPTIONS]           a suite outside of this repository; OPTIONS go to it";
 
@@ -34,6 +36,9 @@ fn run(arguments: &[String]) -> Result<(), String> {
             foreign::install()?;
             crash::run(option(options, "--rounds", 50)?, seed(options)?)
         }
+        "chaos" => chaos::run(&chaos_options(options)?, options),
+        // What `chaos` starts inside namespaces of its own.
+        "chaos-inside" => chaos::run_inside(&chaos_options(options)?),
         "bench" => {
             foreign::install()?;
             bench(options)
@@ -53,6 +58,29 @@ fn bench(options: &[String]) -> Result<(), String> {
     python.arg(script).arg("--broker").arg(broker::binary()).args(options);
     let status = python.status().map_err(|error| format!("cannot start {python:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("the measurement ended with {status}")) }
+}
+
+fn chaos_options(options: &[String]) -> Result<chaos::Options, String> {
+    let minutes = option(options, "--minutes", 10)?;
+    let nodes = option(options, "--nodes", 3)?;
+    if !(1..=50).contains(&nodes) {
+        return Err("--nodes takes 1 to 50".to_owned());
+    }
+    Ok(chaos::Options {
+        seconds: option(options, "--seconds", minutes.saturating_mul(60))?,
+        seed: seed(options)?,
+        nodes: usize::try_from(nodes).map_err(|_| USAGE)?,
+        binary: word(options, "--bin")?.map(PathBuf::from),
+        kafka: word(options, "--kafka")?,
+    })
+}
+
+/// The word after `name`, if it is given.
+fn word(options: &[String], name: &str) -> Result<Option<String>, String> {
+    match options.iter().position(|option| option == name) {
+        None => Ok(None),
+        Some(at) => options.get(at + 1).cloned().map(Some).ok_or_else(|| USAGE.to_owned()),
+    }
 }
 
 /// The number after `name`, or the default.
