@@ -13,6 +13,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND [OPTIONS]
   test [--no-foreign]      run every test and print how many passed
   roundtrip [--lines N]    a million lines through kcat and back by a group of three, byte-identical
   crash [--rounds N]       produce, kill -9, restart, verify: nothing lost, nothing twice
+  chaos [--minutes N]      real nodes in network namespaces under random faults: nothing lost, nothing twice; needs root
   bench [OPTIONS]          measure the release build: see test/bench/README.md
   shared SUITE [OPTIONS]   a conformance suite outside of this repository, but for what is not built yet";
 
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         "codegen" => codegen::run(options),
         "tidy" => tidy::run(options),
         "test" => test::run(options),
-        "roundtrip" | "crash" | "bench" | "shared" => test::conform(command, options),
+        "roundtrip" | "crash" | "chaos" | "bench" | "shared" => test::conform(command, options),
         "" | "help" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 pub const PORT: u16 = 9092;
 const PEER_PORT: u16 = 9093;
-const START_MAX: Duration = Duration::from_secs(60);
+/// Enough for a JVM on a busy machine.
+const START_MAX: Duration = Duration::from_secs(180);
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// Any will do, as long as all nodes have the same.
 const KAFKA_CLUSTER: &str = "Y2hhb3NjaGFvc2NoYW9zYQ";
