@@ -90,28 +90,36 @@ def produce():
         told = "null" if offset is None or offset < 0 else str(offset)
         history.add("acked", message.partition(), ',"number":%d,"offset":%s' % (number, told))
 
-    number, due = 0, time.monotonic()
-    while not stopping:
-        for p in range(PARTITIONS):
-            history.add("send", p, ',"number":%d' % number)
+    def send_until_stopped():
+        nonlocal waiting
+        number, due = 0, time.monotonic()
+        while not stopping:
+            for p in range(PARTITIONS):
+                history.add("send", p, ',"number":%d' % number)
+            history.write()
+            for p in range(PARTITIONS):
+                body = b"%s %d %s" % (WHO.encode(), number, b"x" * (number * 37 % 400))
+                while True:
+                    try:
+                        producer.produce(TOPIC, value=body, partition=p, on_delivery=delivered)
+                        waiting += 1
+                        break
+                    except BufferError:
+                        producer.poll(0.05)
+                        history.write()
+            number += 1
+            # What an outage delayed is not made up for.
+            due = max(due + PARTITIONS / RECORDS_EACH_SECOND, time.monotonic() - 1)
+            producer.poll(0)
+            # Each call returns with the first answer. A negative time would be for ever.
+            while (left := due - time.monotonic()) > 0:
+                producer.poll(left)
+
+    try:
+        send_until_stopped()
+    except KafkaException as error:
         history.write()
-        for p in range(PARTITIONS):
-            body = b"%s %d %s" % (WHO.encode(), number, b"x" * (number * 37 % 400))
-            while True:
-                try:
-                    producer.produce(TOPIC, value=body, partition=p, on_delivery=delivered)
-                    waiting += 1
-                    break
-                except BufferError:
-                    producer.poll(0.05)
-                    history.write()
-        number += 1
-        # What an outage delayed is not made up for.
-        due = max(due + PARTITIONS / RECORDS_EACH_SECOND, time.monotonic() - 1)
-        producer.poll(0)
-        # Each call returns with the first answer. A negative time would be for ever.
-        while (left := due - time.monotonic()) > 0:
-            producer.poll(left)
+        sys.exit(f"{WHO} can send no more: {error}")
     deadline = time.monotonic() + ALL_ANSWERED_SECONDS
     while waiting > 0 and time.monotonic() < deadline:
         producer.poll(0.1)

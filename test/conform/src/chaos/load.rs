@@ -142,13 +142,18 @@ impl Load {
     }
 
     /// The producers have all their answers, everything is read once more, and the groups have had time for the rest.
-    pub fn finish(&mut self, groups_read_for: Duration) -> Result<(), String> {
+    /// What goes wrong with one client does not keep the others from telling what they saw.
+    pub fn finish(&mut self, groups_read_for: Duration) -> Vec<String> {
+        let mut findings = Vec::new();
         for index in (0..self.parts.len()).filter(|index| self.parts[*index].is_producer()).collect::<Vec<_>>() {
-            self.end(index)?;
+            findings.extend(self.end(index).err());
         }
-        self.once("audit", &["audit"])?;
+        findings.extend(self.once("audit", &["audit"]).err());
         thread::sleep(groups_read_for);
-        (0..self.parts.len()).try_for_each(|index| self.end(index))
+        for index in 0..self.parts.len() {
+            findings.extend(self.end(index).err());
+        }
+        findings
     }
 
     /// The histories that were written.
