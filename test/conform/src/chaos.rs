@@ -24,7 +24,6 @@ use std::io::{Read, stdin};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timing::{Timing, Window};
@@ -103,15 +102,11 @@ pub fn run_inside(options: &Options) -> Result<(), String> {
     Err(format!("{}\nthe histories and the nodes' logs are kept in {}", findings.join("\n"), folder.display()))
 }
 
-/// Set when the outer half is gone.
-static IS_OVER: AtomicBool = AtomicBool::new(false);
-
 /// Ends the run when the outer half is gone. With this process, the first of its namespace, all others end.
 fn watch_outer(folder: &Path) {
     let folder = folder.to_path_buf();
     thread::spawn(move || {
         let _ = stdin().read_to_end(&mut Vec::new());
-        IS_OVER.store(true, Ordering::Relaxed);
         eprintln!("interrupted");
         // What still writes may put a file back once.
         while fs::remove_dir_all(&folder).is_err() && folder.exists() {}

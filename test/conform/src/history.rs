@@ -28,7 +28,7 @@ mod tests;
 use event::{Event, Place, What};
 use group::Group;
 use names::{Name, Names};
-use partition::{Case, Fate, Partition, Value};
+use partition::{Case, Fate, Partition, Value, Whole};
 use ranges::Ranges;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -169,7 +169,7 @@ impl History {
                 let value = Value { who, number: *number };
                 self.partition(place).fate(value, Fate::Acked { at });
                 if let Some(offset) = offset {
-                    self.saw(place, *offset, value);
+                    self.saw(who, place, *offset, value);
                 }
             }
             What::Failed { place, number } => {
@@ -226,13 +226,15 @@ impl History {
         self.groups.entry(key).or_default()
     }
 
-    fn saw(&mut self, place: &Place, offset: i64, value: Value) {
+    /// Somebody was told that a value stands at an offset.
+    fn saw(&mut self, who: Name, place: &Place, offset: i64, value: Value) {
         let spot = self.spot(place);
         let partition = self.partitions.entry(spot).or_default();
         let names = &self.names;
         if let Some(other) = Some(partition.value_at(offset, value)).filter(|other| *other != value) {
             let text = || format!("{place} has {} at {offset}, and {}", value.show(names), other.show(names));
             self.findings.add(Anomaly::Inconsistent, text);
+            partition.disputed.insert((offset, who), value);
         }
         if let Some(other) = Some(partition.offset_of(value, offset)).filter(|other| *other != offset) {
             let text = || format!("{place} has {} at {other} and at {offset}", value.show(names));
@@ -245,7 +247,7 @@ impl History {
         for record in records {
             self.figures.polled += 1;
             let value = Value { who: self.names.of(&record.who), number: record.number };
-            self.saw(place, record.offset, value);
+            self.saw(who, place, record.offset, value);
             let reader = self.readers.entry((who, spot)).or_default();
             let (next, after) = (reader.next.unwrap_or(record.offset), record.offset.saturating_add(1));
             if record.offset < next {
@@ -288,7 +290,8 @@ impl History {
             let nothing = Ranges::default();
             let read = self.readers.get(&(*who, *spot)).map_or(&nothing, |reader| &reader.seen);
             if let Some(partition) = self.partitions.get(spot) {
-                partition.judge_end(&case, read, (*start, *end), &mut findings);
+                let whole = Whole { who: *who, read, start: *start, end: *end };
+                partition.judge_end(&case, &whole, &mut findings);
             }
             for ((name, _), group) in self.groups.iter().filter(|((_, of), _)| of == spot) {
                 for offset in read.missing_from(&group.seen) {

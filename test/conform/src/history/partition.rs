@@ -46,6 +46,14 @@ impl Case<'_> {
     }
 }
 
+/// Who has read all of a partition, and from where to where that is.
+pub struct Whole<'history> {
+    pub who: Name,
+    pub read: &'history Ranges,
+    pub start: i64,
+    pub end: i64,
+}
+
 #[derive(Default)]
 pub struct Partition {
     values: BTreeMap<i64, Value>,
@@ -57,6 +65,8 @@ pub struct Partition {
     pub handed_out: Ranges,
     /// Who was handed no record between two offsets, the first of which was next.
     pub jumps: Vec<(Name, i64, i64)>,
+    /// Who was told of another value at an offset than the first who was told of one.
+    pub disputed: HashMap<(i64, Name), Value>,
     has_transactions: bool,
 }
 
@@ -147,21 +157,25 @@ impl Partition {
         }
     }
 
-    /// A client has `read` everything between the bounds: is everything there?
-    pub fn judge_end(&self, case: &Case, read: &Ranges, bounds: (i64, i64), findings: &mut Findings) {
-        let (place, names, (start, end)) = (&case.place, case.names, bounds);
+    /// Everything was read: is everything there?
+    pub fn judge_end(&self, case: &Case, whole: &Whole, findings: &mut Findings) {
+        let (place, names) = (&case.place, case.names);
         if !self.has_transactions {
-            for (from, to) in read.gaps(start, end) {
+            for (from, to) in whole.read.gaps(whole.start, whole.end) {
                 findings.add(Anomaly::Gap, || format!("{place} has nothing from {from} to {to}"));
             }
         }
+        let found = |offset: i64| {
+            let disputed = self.disputed.get(&(offset, whole.who));
+            disputed.or_else(|| self.values.get(&offset)).filter(|_| whole.read.contains(offset))
+        };
         for (value, sent) in &self.sends {
             let is_acked = matches!(sent.fate, Fate::Acked { .. });
             if !is_acked || !case.must_be_seen(sent.transaction) {
                 continue;
             }
             let offset = self.offsets.get(value).copied();
-            if !offset.is_some_and(|offset| read.contains(offset)) {
+            if offset.and_then(found) != Some(value) {
                 let text = || format!("{place} does not have {}, acknowledged at {offset:?}", value.show(names));
                 findings.add(Anomaly::Lost, text);
             }

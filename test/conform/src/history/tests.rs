@@ -60,6 +60,9 @@ fn what_is_whole_has_no_findings() {
 fn lost_writes() {
     check(&format!("{TWO} a polled 0=p:0; a bounds 0 1"), &[Lost]);
     check("p send 0; p acked 0@null; a bounds 0 0", &[Lost]);
+    // Another record stands in its place, whoever tells of it first.
+    check("p send 0; q send 0; p acked 0@0; a polled 0=q:0; a bounds 0 1", &[Lost, Inconsistent]);
+    check("a polled 0=q:0; a bounds 0 1; p send 0; q send 0; p acked 0@0", &[Lost, Inconsistent]);
     // Others have read it, which does not help.
     check(&format!("{TWO} c polled 0=p:0 1=p:1; a polled 0=p:0; a bounds 0 1"), &[Lost]);
 }
