@@ -198,9 +198,7 @@ fn compare(cluster: &Cluster) -> Vec<String> {
 
 fn judge(load: &Load, timing: &mut Timing, findings: &mut Vec<String>) -> Result<Figures, String> {
     let mut history = History::default();
-    for path in load.histories()? {
-        history.read(&path, |event| timing.add(event))?;
-    }
+    history.read_folder(load.folder(), |event| timing.add(event))?;
     let figures = history.figures;
     let judged = history.judge();
     if !judged.is_empty() {

@@ -32,9 +32,9 @@ use partition::{Case, Fate, Partition, Value, Whole};
 use ranges::Ranges;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What can be wrong with a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +138,15 @@ pub struct Figures {
 }
 
 impl History {
+    /// Adds all histories of a folder: the files that end in `.jsonl`.
+    pub fn read_folder(&mut self, folder: &Path, mut each: impl FnMut(&Event)) -> Result<(), String> {
+        let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+        paths.sort();
+        paths.iter().try_for_each(|path| self.read(path, &mut each))
+    }
+
     /// Adds the lines of a file. A last line without an end is what a killed client left: it is passed over.
     pub fn read(&mut self, path: &Path, mut each: impl FnMut(&Event)) -> Result<(), String> {
         let world = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -200,7 +209,7 @@ impl History {
                 self.readers.entry(key).or_default().next = None;
             }
             What::Polled { place, records } => self.polled(who, place, records),
-            What::Committing { place, group, offset } => self.group(group, place).committing(who, *offset),
+            What::Committing { place, group, offset } => self.group(group, place).committing(who, *offset, at),
             What::Committed { place, group, offset } => {
                 self.figures.committed += 1;
                 self.group(group, place).committed(who, *offset, at);

@@ -1,7 +1,8 @@
 //! The commands of the suite: install the clients, the long runs, and the shared suite.
 
+use conform_suite::history::History;
 use conform_suite::{broker, chaos, crash, foreign, roundtrip, shared};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: vltava-conform COMMAND
@@ -10,6 +11,7 @@ const USAGE: &str = "usage: vltava-conform COMMAND
   roundtrip [--lines N] [--seed N]
   crash [--rounds N] [--seed N]
   chaos [--minutes N] [--seconds N] [--seed N] [--nodes N] [--bin PATH] [--kafka CLASSPATH]
+  judge FOLDER                     the histories in a folder, such as chaos keeps
   bench [OPTIONS]                  test/bench/measure.py; OPTIONS go to it
   shared SUITE [OPTIONS]           a suite outside of this repository; OPTIONS go to it";
 
@@ -39,6 +41,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "chaos" => chaos::run(&chaos_options(options)?, options),
         // What `chaos` starts inside namespaces of its own.
         "chaos-inside" => chaos::run_inside(&chaos_options(options)?),
+        "judge" => judge(options.first().ok_or(USAGE)?),
         "bench" => {
             foreign::install()?;
             bench(options)
@@ -58,6 +61,14 @@ fn bench(options: &[String]) -> Result<(), String> {
     python.arg(script).arg("--broker").arg(broker::binary()).args(options);
     let status = python.status().map_err(|error| format!("cannot start {python:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("the measurement ended with {status}")) }
+}
+
+fn judge(folder: &str) -> Result<(), String> {
+    let mut history = History::default();
+    history.read_folder(Path::new(folder), |_| {})?;
+    println!("{:?}", history.figures);
+    let findings = history.judge();
+    if findings.is_empty() { Ok(()) } else { Err(findings.to_string()) }
 }
 
 fn chaos_options(options: &[String]) -> Result<chaos::Options, String> {

@@ -134,7 +134,7 @@ def consume(group, strategy):
     consumer = Consumer({**CLIENT, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
                          "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000, "check.crcs": True,
                          "partition.assignment.strategy": strategy, "on_commit": lambda *a: told(*a)})
-    batch, positions = {}, {}
+    batch, positions, confirmed = {}, {}, {}
     in_group = ',"group":"%s"' % group
 
     def handed_out():
@@ -146,9 +146,11 @@ def consume(group, strategy):
         for done in offsets if error is None else []:
             if done.error is None and done.offset >= 0:
                 history.add("committed", done.partition, '%s,"offset":%d' % (in_group, done.offset))
+                confirmed[done.partition] = done.offset
 
     def commit(partitions, wait):
-        offsets = [TopicPartition(TOPIC, p, positions[p]) for p in partitions if p in positions]
+        offsets = [TopicPartition(TOPIC, p, positions[p]) for p in partitions
+                   if p in positions and positions[p] != confirmed.get(p)]
         for one in offsets:
             history.add("committing", one.partition, '%s,"offset":%d' % (in_group, one.offset))
         history.write()
@@ -177,6 +179,7 @@ def consume(group, strategy):
         for one in partitions:
             history.add("revoked", one.partition, "")
             positions.pop(one.partition, None)
+            confirmed.pop(one.partition, None)
         history.write()
 
     consumer.subscribe([TOPIC], on_assign=assigned, on_revoke=revoked, on_lost=lost)

@@ -156,14 +156,10 @@ impl Load {
         findings
     }
 
-    /// The histories that were written.
-    pub fn histories(&self) -> Result<Vec<PathBuf>, String> {
-        let entries = fs::read_dir(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?;
-        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-        let mut paths: Vec<PathBuf> =
-            paths.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect();
-        paths.sort();
-        Ok(paths)
+    /// Where the histories are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The last lines that a client wrote to its standard error.

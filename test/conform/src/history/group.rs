@@ -3,47 +3,49 @@
 use super::names::{Name, Names};
 use super::ranges::Ranges;
 use super::{Anomaly, Findings};
-use std::collections::BTreeSet;
+use std::collections::{HashMap, VecDeque};
 
 #[derive(Default)]
 pub struct Group {
     pub seen: Ranges,
     /// When a member was assigned the partition, who, and what it was handed first.
     pub starts: Vec<(u64, Name, i64)>,
-    /// When a commit was known to be done, and its offset.
-    committed: Vec<(u64, i64)>,
-    /// Commits that nobody was told the end of: they may be carried out, now or much later.
-    in_doubt: BTreeSet<(Name, i64)>,
-    highest: i64,
+    commits: Vec<Commit>,
+    /// By client and offset: which commits nobody was told the end of.
+    open: HashMap<(Name, i64), VecDeque<usize>>,
+}
+
+struct Commit {
+    offset: i64,
+    from: u64,
+    /// Never, for one that nobody was told the end of: it may be carried out now or much later.
+    done: u64,
 }
 
 impl Group {
-    pub fn committing(&mut self, who: Name, offset: i64) {
-        self.in_doubt.insert((who, offset));
-        self.highest = self.highest.max(offset);
+    pub fn committing(&mut self, who: Name, offset: i64, at: u64) {
+        self.open.entry((who, offset)).or_default().push_back(self.commits.len());
+        self.commits.push(Commit { offset, from: at, done: u64::MAX });
     }
 
+    /// Of several equal commits the oldest is taken to be done: which of them stays in doubt cannot be known.
     pub fn committed(&mut self, who: Name, offset: i64, at: u64) {
-        self.in_doubt.remove(&(who, offset));
-        self.committed.push((at, offset));
-        self.highest = self.highest.max(offset);
+        let oldest = self.open.get_mut(&(who, offset)).and_then(VecDeque::pop_front);
+        match oldest.and_then(|index| self.commits.get_mut(index)) {
+            Some(commit) => commit.done = at,
+            None => self.commits.push(Commit { offset, from: at, done: at }),
+        }
     }
 
+    /// A member begins at a commit that no later one has surely replaced.
     pub fn judge(&self, name: &str, names: &Names, findings: &mut Findings) {
-        let mut committed = self.committed.clone();
-        committed.sort_unstable();
-        // From here on: the highest that was committed by then.
-        let mut highest = 0;
-        for entry in &mut committed {
-            highest = highest.max(entry.1);
-            entry.1 = highest;
-        }
         for (assigned_at, who, start) in &self.starts {
-            let before = committed.partition_point(|(at, _)| at < assigned_at);
-            let known = before.checked_sub(1).map_or(0, |last| committed[last].1);
-            let is_late = self.in_doubt.iter().any(|(_, offset)| offset == start);
-            if *start < known && !is_late {
-                let text = || format!("{name}: {known} was committed, and {} begins at {start}", names.name(*who));
+            let done = self.commits.iter().filter(|commit| commit.done < *assigned_at);
+            let Some(replaced) = done.map(|commit| commit.from).max() else { continue };
+            let standing = self.commits.iter().filter(|commit| commit.done >= replaced);
+            let lowest = standing.map(|commit| commit.offset).min();
+            if let Some(lowest) = lowest.filter(|lowest| start < lowest) {
+                let text = || format!("{name}: {lowest} was committed, and {} begins at {start}", names.name(*who));
                 findings.add(Anomaly::CommitLost, text);
             }
         }

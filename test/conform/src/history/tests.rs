@@ -135,6 +135,14 @@ fn commits() {
     // An older commit, of which nobody was told, may be carried out late.
     let late = format!("{TWO} c assigned g; c polled 0=p:0; c committing g 1; c polled 1=p:1; c committing g 2;");
     check(&format!("{late} c committed g 2; d assigned g; d polled 1=p:1"), &[]);
+    check(&format!("{late} c committed g 1; c committed g 2; d assigned g; d polled 1=p:1"), &[]);
+    // The first is done before the second begins, which is done before anybody asks.
+    let both = format!("{TWO} c committing g 1; c committed g 1; c committing g 2; c committed g 2;");
+    check(&format!("{both} d assigned g; d polled 1=p:1"), &[CommitLost]);
+    // It was committed twice, and of one nobody was told.
+    let twice =
+        format!("{TWO} c committing g 1; c committing g 1; c committed g 1; c committing g 2; c committed g 2;");
+    check(&format!("{twice} d assigned g; d polled 1=p:1"), &[]);
 }
 
 #[test]
