@@ -69,7 +69,7 @@ impl<D: Disk> Quorum<D> {
             return false;
         }
         self.voted = Some(vote.candidate);
-        self.persist(true);
+        self.persist();
         // The candidate gets the time to win.
         let wait_ms = self.election_wait_ms();
         self.wait(now, wait_ms);
@@ -100,7 +100,7 @@ impl<D: Disk> Quorum<D> {
         self.voted = Some(self.key());
         self.leader = None;
         self.leader_endpoint = None;
-        self.persist(true);
+        self.persist();
         let ballot = self.ballot(now);
         let won = ballot.is_won(self.journal.voters().majority());
         self.role = Role::Candidate(ballot);

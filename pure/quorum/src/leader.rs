@@ -73,7 +73,6 @@ impl<D: Disk> Quorum<D> {
         self.leader_endpoint = None;
         self.lost_elections = 0;
         self.role = Role::Leader(Box::new(Leading::new(self.journal.end(), now.at)));
-        self.persist(false);
         self.announce();
         let keys: Vec<ReplicaKey> = self.journal.voters().iter().map(Voter::key).collect();
         let granting = keys.iter().copied().filter(|key| granting.contains(&key.id)).collect();

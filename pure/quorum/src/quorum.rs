@@ -178,6 +178,7 @@ pub(crate) const HINT_JITTER_MS: u64 = 40;
 const START_MS: u64 = 20;
 const START_JITTER_MS: u64 = 200;
 const TICK_MS: u64 = 1000;
+const STEPS_MAX: usize = 8;
 
 impl<D: Disk> Quorum<D> {
     /// Opens what the disk holds. A node that is the only voter leads at once, and its log is committed and handed out.
@@ -339,9 +340,15 @@ impl<D: Disk> Quorum<D> {
                 self.on_failed(now, token, sent);
             }
         }
-        self.drive_election(now);
-        self.drive_follower(now);
-        self.drive_leader(now);
+        // One step may make another one due, such as the fetch of a node that just found its leader.
+        for _ in 0..STEPS_MAX {
+            self.drive_election(now);
+            self.drive_follower(now);
+            self.drive_leader(now);
+            if self.role_wake().is_none_or(|at| at > now.at) {
+                break;
+            }
+        }
         if now.at >= self.tick_at && !self.failed {
             self.tick_at = now.at.plus_ms(TICK_MS);
             let mut jobs = Vec::new();
@@ -409,10 +416,10 @@ impl<D: Disk> Quorum<D> {
         }
     }
 
-    /// Writes down epoch, vote and leader. Only what the node must not forget has to be durable.
-    pub(crate) fn persist(&mut self, durable: bool) {
+    /// Writes down epoch, vote and leader, durably. Waits for the disk.
+    pub(crate) fn persist(&mut self) {
         let saved = Saved { epoch: self.epoch, voted: self.voted, leader: self.leader };
-        if let Err(error) = state_file::store(&self.disk, FOLDER, &saved, durable) {
+        if let Err(error) = state_file::store(&self.disk, FOLDER, &saved) {
             self.fatal(format!("this node cannot write down its vote: {error}"));
         }
     }
@@ -458,14 +465,14 @@ impl<D: Disk> Quorum<D> {
                     self.wait(now, wait_ms);
                 }
             }
-            self.persist(true);
+            self.persist();
         } else if view.epoch == self.epoch
             && let Some(leader) = leader
         {
             match &self.role {
                 Role::Unattached(_) | Role::Prospective(_) | Role::Candidate(_) => {
                     self.follow(now, leader, view.endpoint.clone());
-                    self.persist(false);
+                    self.persist();
                 }
                 Role::Follower(following) if following.leader == leader => {
                     if view.endpoint.is_some() {

@@ -73,9 +73,9 @@ pub(crate) fn load<D: Disk>(disk: &D, folder: &str) -> Result<Saved, String> {
     }
 }
 
-pub(crate) fn store<D: Disk>(disk: &D, folder: &str, saved: &Saved, durable: bool) -> Result<(), String> {
+pub(crate) fn store<D: Disk>(disk: &D, folder: &str, saved: &Saved) -> Result<(), String> {
     let path = format!("{folder}/{NAME}");
-    disk.write_small(&path, saved.encode().as_bytes(), durable).map_err(|error| error.to_string())
+    disk.write_small(&path, saved.encode().as_bytes(), true).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
