@@ -130,7 +130,7 @@ impl<D: Disk> Journal<D> {
             return Err(format!("{folder} begins at offset {start}, but its newest snapshot ends at {end}"));
         }
         let last = id.end_offset.plus(-1);
-        let other = last >= self.log.start_offset() && self.log.epoch_at(last) != Some(id.epoch);
+        let other = self.log.epoch_at(last).is_some_and(|epoch| epoch != id.epoch);
         if self.log.end_offset() < id.end_offset || other || stale {
             self.log.truncate_fully_and_start_at(now, id.end_offset).map_err(|error| error.to_string())?;
         }
