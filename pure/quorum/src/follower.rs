@@ -105,15 +105,15 @@ impl<D: Disk> Quorum<D> {
                 self.begin_download(id);
                 Ok(())
             }
-            (None, None) => self.journal.append_fetched(now, &fetched.records, self.epoch),
+            // Only here the logs are known to be one up to this one's end, so that the high watermark means the same in both.
+            (None, None) => self.journal.append_fetched(now, &fetched.records, self.epoch).map(|()| {
+                self.learn_high_watermark(now, fetched.high_watermark);
+            }),
         };
         if let Err(trouble) = result {
             self.retry_fetch(now);
-            if self.trouble(trouble) {
-                return;
-            }
+            self.trouble(trouble);
         }
-        self.learn_high_watermark(now, fetched.high_watermark);
     }
 
     /// Whether this answers the fetch that is under way, and answers it well; otherwise all is done.
