@@ -6,7 +6,7 @@ use crate::message::{
 use crate::quorum::{Output, Peer, Purpose, Quorum, Sent};
 use crate::role::{Ballot, Role};
 use log::Disk;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use types::{ErrorCode, NodeId, Now};
 
 /// How often a node that knows no leader asks for one.
@@ -114,10 +114,11 @@ impl<D: Disk> Quorum<D> {
         let me = self.config.node;
         let wait_ms = self.election_wait_ms();
         let others = self.journal.voters().iter().map(|voter| voter.id).filter(|id| *id != me);
+        let own = self.is_voter().then_some(me);
         Ballot {
-            granted: BTreeSet::from([me]),
+            granted: own.into_iter().collect(),
             rejected: BTreeSet::new(),
-            due: others.map(|id| (id, now.at)).collect::<BTreeMap<_, _>>(),
+            due: others.map(|id| (id, now.at)).collect(),
             deadline: now.at.plus_ms(wait_ms),
             lost_leader: None,
         }
@@ -190,11 +191,19 @@ impl<D: Disk> Quorum<D> {
         }
     }
 
+    /// Whether this node may become leader: as a voter; or where its removal is not committed as far as it knows, and others
+    /// could need its log. It does not count itself then.
+    pub(crate) fn may_stand(&self) -> bool {
+        let key = self.key();
+        let was_voter = || self.journal.voters_before().is_some_and(|voters| voters.contains(key));
+        self.is_voter() || self.has_uncommitted_voters() && was_voter() && !self.journal.voters().is_empty()
+    }
+
     pub(crate) fn drive_election(&mut self, now: Now) {
-        let may_vote = self.is_voter();
+        let may_stand = self.may_stand();
         match &mut self.role {
             Role::Unattached(waiting) | Role::Resigned(waiting) => {
-                if waiting.deadline <= now.at && may_vote {
+                if waiting.deadline <= now.at && may_stand {
                     self.start_pre_vote(now);
                 } else if waiting.probe_at <= now.at {
                     waiting.probe_at = now.at.plus_ms(PROBE_MS);
@@ -210,7 +219,7 @@ impl<D: Disk> Quorum<D> {
             Role::Follower(following)
                 if following.deadline <= now.at && self.journal.synced() >= self.journal.end() =>
             {
-                if may_vote {
+                if may_stand {
                     self.start_pre_vote(now);
                 } else {
                     self.wait(now, 0);

@@ -182,6 +182,11 @@ impl<D: Disk> Journal<D> {
         self.voters.latest_offset()
     }
 
+    /// The voter set before the newest one in the log.
+    pub fn voters_before(&self) -> Option<&VoterSet> {
+        self.voters.latest_offset().map(|offset| self.voters.below(offset))
+    }
+
     /// True where neither the log nor a snapshot that other nodes can get names the voters.
     pub fn voters_unwritten(&self) -> bool {
         self.voters.latest_offset().is_none() && self.snapshot.is_none_or(|id| id.end_offset == Offset::ZERO)

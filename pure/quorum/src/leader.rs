@@ -444,7 +444,7 @@ impl<D: Disk> Quorum<D> {
     /// When the role has something to do by the clock.
     pub(crate) fn role_wake(&self) -> Option<Instant> {
         match &self.role {
-            Role::Unattached(waiting) | Role::Resigned(waiting) => match self.is_voter() {
+            Role::Unattached(waiting) | Role::Resigned(waiting) => match self.may_stand() {
                 true => Some(waiting.deadline.min(waiting.probe_at)),
                 false => Some(waiting.probe_at),
             },

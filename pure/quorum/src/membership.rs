@@ -103,7 +103,7 @@ impl<D: Disk> Quorum<D> {
         Ok(())
     }
 
-    fn has_uncommitted_voters(&self) -> bool {
+    pub(crate) fn has_uncommitted_voters(&self) -> bool {
         self.journal.voters_offset().is_some_and(|offset| offset >= self.high_watermark)
     }
 

@@ -70,9 +70,8 @@ impl Node {
         if setting.first_voters.contains(&self.id) && !alone {
             config.voters =
                 first.map(|id| Voter { id: *id, directory: Uuid::ZERO, endpoint: endpoint(*id, 0) }).collect();
-        } else {
-            config.bootstrap = first.map(|id| endpoint(*id, 0)).collect();
         }
+        config.bootstrap = setting.first_voters.iter().map(|id| endpoint(*id, 0)).collect();
         config.fetch_bytes_max = setting.fetch_bytes_max;
         config.segment_bytes = setting.segment_bytes;
         self.run += 1;
