@@ -18,7 +18,7 @@ impl<D: Disk> Quorum<D> {
     pub(crate) fn on_vote(&mut self, now: Now, token: u64, vote: &Vote) {
         let error = self.check_vote(now, vote);
         let granted = error.is_ok() && if vote.pre_vote { self.would_grant(now, vote) } else { self.grant(now, vote) };
-        let response = Response::Vote(VoteResponse { error, leader: self.view(), granted });
+        let response = Response::Vote(VoteResponse { error, leader: self.heard_view(now), granted });
         self.push(Output::Reply { token, response });
     }
 
@@ -46,14 +46,25 @@ impl<D: Disk> Quorum<D> {
 
     /// Whether the candidate would have this node's vote: not as long as this node hears a leader.
     fn would_grant(&self, now: Now, vote: &Vote) -> bool {
-        let hears_leader = match &self.role {
+        !self.hears_leader(now) && self.is_up_to_date(vote)
+    }
+
+    fn hears_leader(&self, now: Now) -> bool {
+        match &self.role {
             Role::Leader(_) => true,
             Role::Follower(following) => {
                 following.heard_at.is_some_and(|at| now.at.ms_since(at) < self.config.fetch_timeout_ms)
             }
             Role::Unattached(_) | Role::Prospective(_) | Role::Candidate(_) | Role::Resigned(_) => false,
-        };
-        !hears_leader && self.is_up_to_date(vote)
+        }
+    }
+
+    /// What those who look for a leader are told: one that is not heard of is not worth following.
+    pub(crate) fn heard_view(&self, now: Now) -> LeaderView {
+        match self.hears_leader(now) {
+            true => self.view(),
+            false => LeaderView { leader: None, epoch: self.epoch, endpoint: None },
+        }
     }
 
     /// Gives the one vote of this epoch; it is durable before it is heard of.
@@ -82,9 +93,9 @@ impl<D: Disk> Quorum<D> {
         if self.leader.is_some() {
             self.doubted_at = Some(now.at);
         }
-        let lost_leader = self.leader.take().map(|leader| (leader, self.leader_endpoint.take()));
-        let mut ballot = self.ballot(now);
-        ballot.lost_leader = lost_leader;
+        self.leader = None;
+        self.leader_endpoint = None;
+        let ballot = self.ballot(now);
         let won = ballot.is_won(self.journal.voters().majority());
         self.role = Role::Prospective(ballot);
         self.announce();
@@ -120,7 +131,6 @@ impl<D: Disk> Quorum<D> {
             rejected: BTreeSet::new(),
             due: others.map(|id| (id, now.at)).collect(),
             deadline: now.at.plus_ms(wait_ms),
-            lost_leader: None,
         }
     }
 
@@ -166,17 +176,13 @@ impl<D: Disk> Quorum<D> {
         }
     }
 
-    /// A majority refused: the node goes back to its leader, or tries again after a while that grows.
+    /// A majority refused: the node tries again after a while that grows.
     fn lost(&mut self, now: Now) {
         let most = self.config.election_backoff_max_ms.min(50 << self.lost_elections.min(10));
         let wait_ms = 10 + self.rng.below(most);
         self.lost_elections = self.lost_elections.saturating_add(1);
-        match &mut self.role {
-            Role::Prospective(ballot) | Role::Candidate(ballot) => match ballot.lost_leader.take() {
-                Some((leader, endpoint)) => self.follow(now, leader, endpoint),
-                None => ballot.deadline = ballot.deadline.min(now.at.plus_ms(wait_ms)),
-            },
-            Role::Unattached(_) | Role::Follower(_) | Role::Leader(_) | Role::Resigned(_) => {}
+        if let Role::Prospective(ballot) | Role::Candidate(ballot) = &mut self.role {
+            ballot.deadline = ballot.deadline.min(now.at.plus_ms(wait_ms));
         }
     }
 
@@ -210,11 +216,9 @@ impl<D: Disk> Quorum<D> {
                     self.probe(now);
                 }
             }
-            Role::Prospective(ballot) if ballot.deadline <= now.at => match ballot.lost_leader.take() {
-                Some((leader, endpoint)) => self.follow(now, leader, endpoint),
-                None => self.start_pre_vote(now),
-            },
-            Role::Candidate(ballot) if ballot.deadline <= now.at => self.start_pre_vote(now),
+            Role::Prospective(ballot) | Role::Candidate(ballot) if ballot.deadline <= now.at => {
+                self.start_pre_vote(now);
+            }
             // As long as the last fetch is not durable this node asks for no more, so that the leader's silence says nothing.
             Role::Follower(following)
                 if following.deadline <= now.at && self.journal.synced() >= self.journal.end() =>

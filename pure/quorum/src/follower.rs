@@ -20,11 +20,9 @@ impl<D: Disk> Quorum<D> {
     fn following(&mut self) -> Option<&mut Following> {
         match &mut self.role {
             Role::Follower(following) => Some(following),
-            Role::Unattached(_)
-            | Role::Prospective(_)
-            | Role::Candidate(_)
-            | Role::Leader(_)
-            | Role::Resigned(_) => None,
+            Role::Unattached(_) | Role::Prospective(_) | Role::Candidate(_) | Role::Leader(_) | Role::Resigned(_) => {
+                None
+            }
         }
     }
 

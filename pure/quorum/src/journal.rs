@@ -119,7 +119,8 @@ impl<D: Disk> Journal<D> {
     fn settle(&mut self, now: Now) -> Result<(), String> {
         let Some(id) = self.snapshot else {
             let start = self.log.start_offset();
-            let missing = format!("{} begins at offset {start} without a snapshot of what is before", self.log.describe());
+            let missing =
+                format!("{} begins at offset {start} without a snapshot of what is before", self.log.describe());
             return if start == Offset::ZERO { Ok(()) } else { Err(missing) };
         };
         // Where it is of older epochs it is what was left of a log that the snapshot replaces.
@@ -263,7 +264,8 @@ impl<D: Disk> Journal<D> {
 
     /// Appends one batch as the leader of `epoch`.
     pub fn append(&mut self, now: Now, batch: Bytes, epoch: LeaderEpoch) -> Result<(), Trouble> {
-        let mut batches = record::validate(batch.clone(), &Rules::default()).map_err(|bad| Trouble::Later(bad.message))?;
+        let mut batches =
+            record::validate(batch.clone(), &Rules::default()).map_err(|bad| Trouble::Later(bad.message))?;
         self.log.append(now, &mut batches, epoch, Origin::Controller)?;
         self.note_voters(&batches[0].header, &batch)
     }
@@ -275,7 +277,11 @@ impl<D: Disk> Journal<D> {
             let batch = bytes.slice(at..at + batch.len());
             at += batch.len();
             if header.base_offset != self.end() {
-                return Err(Trouble::Later(format!("the leader sent offset {}, not {}", header.base_offset, self.end())));
+                return Err(Trouble::Later(format!(
+                    "the leader sent offset {}, not {}",
+                    header.base_offset,
+                    self.end()
+                )));
             }
             if header.leader_epoch < self.last_epoch() || header.leader_epoch > epoch {
                 let sent = header.leader_epoch;
@@ -349,7 +355,8 @@ impl<D: Disk> Journal<D> {
         end: Offset,
         records: impl IntoIterator<Item = Bytes>,
     ) -> Result<SnapshotId, Trouble> {
-        let begins_batch = end == self.end() || whole(&self.read(end, self.end(), 1)?).any(|(header, _)| header.base_offset == end);
+        let begins_batch =
+            end == self.end() || whole(&self.read(end, self.end(), 1)?).any(|(header, _)| header.base_offset == end);
         let epoch = self.log.epoch_at(end.plus(-1)).filter(|_| begins_batch);
         let Some(epoch) = epoch else {
             return Err(Trouble::Later(format!("offset {end} is not the end of a batch of the metadata log")));
@@ -381,7 +388,12 @@ impl<D: Disk> Journal<D> {
     }
 
     /// A piece of the snapshot with its whole size; none where this is not the snapshot any more.
-    pub fn snapshot_piece(&self, id: SnapshotId, position: u64, max_bytes: u32) -> Result<Option<(u64, Bytes)>, Trouble> {
+    pub fn snapshot_piece(
+        &self,
+        id: SnapshotId,
+        position: u64,
+        max_bytes: u32,
+    ) -> Result<Option<(u64, Bytes)>, Trouble> {
         if self.snapshot != Some(id) {
             return Ok(None);
         }

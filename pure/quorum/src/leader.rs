@@ -37,7 +37,8 @@ impl Leading {
     pub fn progress_of(&self, voter: &Voter) -> Option<(ReplicaKey, &Progress)> {
         let id = voter.id;
         let all = ReplicaKey { id, directory: Uuid::ZERO }..=ReplicaKey { id, directory: Uuid([0xff; 16]) };
-        let own = self.progress.range(all).filter(|(key, _)| voter.directory.is_zero() || voter.directory == key.directory);
+        let own =
+            self.progress.range(all).filter(|(key, _)| voter.directory.is_zero() || voter.directory == key.directory);
         own.max_by_key(|(_, progress)| progress.fetched_at).map(|(key, progress)| (*key, progress))
     }
 
@@ -50,11 +51,9 @@ impl<D: Disk> Quorum<D> {
     pub(crate) fn leading(&mut self) -> Option<&mut Leading> {
         match &mut self.role {
             Role::Leader(leading) => Some(leading),
-            Role::Unattached(_)
-            | Role::Prospective(_)
-            | Role::Candidate(_)
-            | Role::Follower(_)
-            | Role::Resigned(_) => None,
+            Role::Unattached(_) | Role::Prospective(_) | Role::Candidate(_) | Role::Follower(_) | Role::Resigned(_) => {
+                None
+            }
         }
     }
 
@@ -63,11 +62,9 @@ impl<D: Disk> Quorum<D> {
     pub(crate) fn lead(&mut self, now: Now) {
         let granting = match &self.role {
             Role::Candidate(ballot) => ballot.granted.clone(),
-            Role::Unattached(_)
-            | Role::Prospective(_)
-            | Role::Follower(_)
-            | Role::Leader(_)
-            | Role::Resigned(_) => return,
+            Role::Unattached(_) | Role::Prospective(_) | Role::Follower(_) | Role::Leader(_) | Role::Resigned(_) => {
+                return;
+            }
         };
         self.leader = Some(self.config.node);
         self.leader_endpoint = None;
@@ -130,7 +127,8 @@ impl<D: Disk> Quorum<D> {
     pub(crate) fn on_fetch(&mut self, now: Now, token: u64, fetch: Fetch) {
         let error = self.check_epoch(fetch.current_epoch);
         if !error.is_ok() {
-            self.reply_fetch(token, FetchResponse { error, ..self.empty_fetch() });
+            let leader = self.heard_view(now);
+            self.reply_fetch(token, FetchResponse { error, leader, ..self.empty_fetch() });
             return;
         }
         match self.journal.fit(fetch.offset, fetch.last_epoch) {

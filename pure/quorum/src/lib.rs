@@ -21,7 +21,7 @@ mod voters;
 
 pub use journal::Entry;
 pub use message::{
-    AddVoter, BeginQuorumEpoch, Call, ChangeResponse, Endpoint, EndQuorumEpoch, EpochEnd, EpochResponse, Fetch,
+    AddVoter, BeginQuorumEpoch, Call, ChangeResponse, EndQuorumEpoch, Endpoint, EpochEnd, EpochResponse, Fetch,
     FetchResponse, FetchSnapshot, FetchSnapshotResponse, LeaderView, RemoveVoter, ReplicaKey, Request, Response,
     SnapshotId, UpdateVoter, Vote, VoteResponse,
 };

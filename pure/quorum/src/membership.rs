@@ -3,8 +3,8 @@
 
 use crate::control::Control;
 use crate::message::{
-    AddVoter, Call, ChangeResponse, EpochResponse, FetchResponse, FetchSnapshotResponse, RemoveVoter, Response, UpdateVoter,
-    VoteResponse,
+    AddVoter, Call, ChangeResponse, EpochResponse, FetchResponse, FetchSnapshotResponse, RemoveVoter, Response,
+    UpdateVoter, VoteResponse,
 };
 use crate::quorum::{Output, Quorum};
 use crate::role::{Change, ChangeKind, Role};

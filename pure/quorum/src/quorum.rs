@@ -123,7 +123,9 @@ pub enum AppendError {
 /// What a request that was sent is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    Vote { pre_vote: bool },
+    Vote {
+        pre_vote: bool,
+    },
     Begin,
     End,
     Fetch,
@@ -213,9 +215,9 @@ impl<D: Disk> Quorum<D> {
             probes: 0,
             told: (None, LeaderEpoch::NONE),
         };
-        quorum.outputs.extend(
-            opened.snapshot.map(|content| Output::LoadSnapshot { id: content.id, records: content.records }),
-        );
+        quorum
+            .outputs
+            .extend(opened.snapshot.map(|content| Output::LoadSnapshot { id: content.id, records: content.records }));
         quorum.begin(now, saved);
         Ok(quorum)
     }

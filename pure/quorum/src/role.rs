@@ -1,6 +1,6 @@
 //! What a node is at the moment, with what it must remember as that.
 
-use crate::message::{Endpoint, Fetch, ReplicaKey, SnapshotId};
+use crate::message::{Fetch, ReplicaKey, SnapshotId};
 use std::collections::{BTreeMap, BTreeSet};
 use types::{Instant, NodeId, Offset, Timestamp};
 
@@ -34,8 +34,6 @@ pub(crate) struct Ballot {
     pub due: BTreeMap<NodeId, Instant>,
     /// The ballot is over, won or not.
     pub deadline: Instant,
-    /// Whom the node followed before, in this epoch.
-    pub lost_leader: Option<(NodeId, Option<Endpoint>)>,
 }
 
 #[derive(Debug)]

@@ -93,10 +93,7 @@ mod tests {
         );
         assert_eq!(Saved::decode(&text), Some(saved));
         let old = r#"{"clusterId":"","leaderId":2,"leaderEpoch":5,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1}],"data_version":0}"#;
-        assert_eq!(
-            Saved::decode(old),
-            Some(Saved { epoch: LeaderEpoch(5), voted: None, leader: Some(NodeId(2)) })
-        );
+        assert_eq!(Saved::decode(old), Some(Saved { epoch: LeaderEpoch(5), voted: None, leader: Some(NodeId(2)) }));
         assert_eq!(Saved::decode(&text[..40]), None);
     }
 }

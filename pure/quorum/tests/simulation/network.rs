@@ -10,10 +10,20 @@ pub type Place = (NodeId, u64);
 #[derive(Clone)]
 pub enum Message {
     /// The token is the network's own.
-    Request { token: u64, request: Request },
-    Response { token: u64, response: Response },
-    Failed { token: u64 },
-    LinkClosed { node: NodeId },
+    Request {
+        token: u64,
+        request: Request,
+    },
+    Response {
+        token: u64,
+        response: Response,
+    },
+    Failed {
+        token: u64,
+    },
+    LinkClosed {
+        node: NodeId,
+    },
 }
 
 pub struct Network {
