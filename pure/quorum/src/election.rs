@@ -148,7 +148,8 @@ impl<D: Disk> Quorum<D> {
         }
     }
 
-    pub(crate) fn on_voted(&mut self, now: Now, sent: Sent, pre_vote: bool, vote: &VoteResponse) {
+    pub(crate) fn on_voted(&mut self, now: Now, sent: Sent, vote: &VoteResponse) {
+        let pre_vote = sent.purpose == Purpose::Vote { pre_vote: true };
         self.observe(now, &vote.leader);
         if sent.epoch != self.epoch {
             return;

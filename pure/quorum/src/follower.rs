@@ -178,11 +178,6 @@ impl<D: Disk> Quorum<D> {
         }
     }
 
-    /// A node that looked for the leader was answered; what it was told is observed, and it follows from there.
-    pub(crate) fn on_probed(&mut self, now: Now, fetched: &FetchResponse) {
-        self.observe(now, &fetched.leader);
-    }
-
     pub(crate) fn fetch_failed(&mut self, now: Now, token: u64) {
         if let Some(following) = self.following()
             && following.fetching == Some(token)

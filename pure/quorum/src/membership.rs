@@ -43,7 +43,7 @@ impl<D: Disk> Quorum<D> {
         // A voter that must first catch up would let commits wait for it.
         let Role::Leader(leading) = &self.role else { return Err((ErrorCode::NOT_LEADER_OR_FOLLOWER, String::new())) };
         let caught_up = leading.progress.get(&add.voter).and_then(|progress| progress.caught_up_at);
-        if !caught_up.is_some_and(|at| now.at.ms_since(at) <= self.config.fetch_timeout_ms) {
+        if caught_up.is_none_or(|at| now.at.ms_since(at) > self.config.fetch_timeout_ms) {
             let message = format!("node {id} has not caught up with the metadata log as an observer; try again");
             return Err((ErrorCode::REQUEST_TIMED_OUT, message));
         }
@@ -60,7 +60,7 @@ impl<D: Disk> Quorum<D> {
     fn check_remove(&mut self, remove: &RemoveVoter) -> Result<VoterSet, Refused> {
         self.may_change()?;
         let (voters, id) = (self.journal.voters(), remove.voter.id);
-        if !voters.get(id).is_some_and(|voter| voter.directory == remove.voter.directory) {
+        if voters.get(id).is_none_or(|voter| voter.directory != remove.voter.directory) {
             let message = format!("node {id} with directory {} is no voter", remove.voter.directory);
             return Err((ErrorCode::VOTER_NOT_FOUND, message));
         }

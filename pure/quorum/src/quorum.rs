@@ -135,6 +135,19 @@ pub(crate) enum Purpose {
     Update,
 }
 
+impl Purpose {
+    fn is_answered_by(self, response: &Response) -> bool {
+        match self {
+            Purpose::Vote { .. } => matches!(response, Response::Vote(_)),
+            Purpose::Begin => matches!(response, Response::BeginQuorumEpoch(_)),
+            Purpose::End => matches!(response, Response::EndQuorumEpoch(_)),
+            Purpose::Fetch | Purpose::Probe => matches!(response, Response::Fetch(_)),
+            Purpose::Snapshot => matches!(response, Response::FetchSnapshot(_)),
+            Purpose::Update => matches!(response, Response::UpdateVoter(_)),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     pub node: Option<NodeId>,
@@ -293,25 +306,20 @@ impl<D: Disk> Quorum<D> {
     }
 
     fn on_response(&mut self, now: Now, token: u64, sent: Sent, response: Response) {
-        match (sent.purpose, response) {
-            (Purpose::Vote { pre_vote }, Response::Vote(vote)) => self.on_voted(now, sent, pre_vote, &vote),
-            (Purpose::Begin | Purpose::End, Response::BeginQuorumEpoch(told) | Response::EndQuorumEpoch(told)) => {
-                self.observe(now, &told.leader);
+        if !sent.purpose.is_answered_by(&response) {
+            self.on_failed(now, token, sent);
+            return;
+        }
+        match response {
+            Response::Vote(vote) => self.on_voted(now, sent, &vote),
+            Response::BeginQuorumEpoch(told) | Response::EndQuorumEpoch(told) => self.observe(now, &told.leader),
+            // A node that looks for the leader follows what it is told, and fetches then.
+            Response::Fetch(fetched) if sent.purpose == Purpose::Probe => self.observe(now, &fetched.leader),
+            Response::Fetch(fetched) => self.on_fetched(now, token, sent, &fetched),
+            Response::FetchSnapshot(piece) => self.on_piece(now, token, sent, &piece),
+            Response::UpdateVoter(changed) | Response::AddVoter(changed) | Response::RemoveVoter(changed) => {
+                self.observe(now, &changed.leader);
             }
-            (Purpose::Fetch, Response::Fetch(fetched)) => self.on_fetched(now, token, sent, &fetched),
-            (Purpose::Probe, Response::Fetch(fetched)) => self.on_probed(now, &fetched),
-            (Purpose::Snapshot, Response::FetchSnapshot(piece)) => self.on_piece(now, token, sent, &piece),
-            (Purpose::Update, Response::UpdateVoter(changed)) => self.observe(now, &changed.leader),
-            (
-                Purpose::Vote { .. }
-                | Purpose::Begin
-                | Purpose::End
-                | Purpose::Fetch
-                | Purpose::Probe
-                | Purpose::Snapshot
-                | Purpose::Update,
-                _,
-            ) => self.on_failed(now, token, sent),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Node {
 #[derive(Clone)]
 pub struct Setting {
     pub first_voters: Vec<NodeId>,
+    /// Whom a node asks for the leader.
+    pub all: Vec<NodeId>,
     pub fetch_bytes_max: u32,
     pub segment_bytes: u32,
     pub snapshot_every: i64,
@@ -71,7 +73,7 @@ impl Node {
             config.voters =
                 first.map(|id| Voter { id: *id, directory: Uuid::ZERO, endpoint: endpoint(*id, 0) }).collect();
         }
-        config.bootstrap = setting.first_voters.iter().map(|id| endpoint(*id, 0)).collect();
+        config.bootstrap = setting.all.iter().map(|id| endpoint(*id, 0)).collect();
         config.fetch_bytes_max = setting.fetch_bytes_max;
         config.segment_bytes = setting.segment_bytes;
         self.run += 1;

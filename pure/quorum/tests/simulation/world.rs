@@ -48,6 +48,8 @@ pub struct Totals {
     pub truncations: u64,
     pub changes: u64,
     pub wipes: u64,
+    /// The longest time until something new was acknowledged after the faults.
+    pub healed_ms_max: u64,
 }
 
 impl Totals {
@@ -60,6 +62,7 @@ impl Totals {
         self.truncations += other.truncations;
         self.changes += other.changes;
         self.wipes += other.wipes;
+        self.healed_ms_max = self.healed_ms_max.max(other.healed_ms_max);
     }
 }
 
@@ -89,6 +92,7 @@ impl World {
         let ids: Vec<NodeId> = (1..=voters + extra).map(NodeId).collect();
         let setting = Setting {
             first_voters: ids[..usize::try_from(voters).expect("small")].to_vec(),
+            all: ids.clone(),
             fetch_bytes_max: if rng.one_in(2) { 1 << 20 } else { 300 },
             segment_bytes: if rng.one_in(2) { 1 << 20 } else { 3000 },
             snapshot_every: 10 + i64::try_from(rng.below(200)).expect("small"),
@@ -430,6 +434,9 @@ impl World {
             if pending.place != place || pending.end > applied {
                 left.push(pending);
                 continue;
+            }
+            if self.calm && self.totals.healed_ms_max == 0 {
+                self.totals.healed_ms_max = (self.now_us - FAULTS_US) / 1000;
             }
             let count = i64::try_from(pending.values.len()).expect("few");
             let first = pending.end.plus(-count);
