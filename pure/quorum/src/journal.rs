@@ -165,9 +165,9 @@ impl<D: Disk> Journal<D> {
         self.log.end_offset()
     }
 
-    /// Everything below is durable.
+    /// Everything below is durable, in the log or in the snapshot.
     pub fn synced(&self) -> Offset {
-        self.log.synced_offset()
+        self.log.synced_offset().max(self.start())
     }
 
     pub fn snapshot(&self) -> Option<SnapshotId> {

@@ -350,6 +350,14 @@ impl<D: Disk> Quorum<D> {
                 self.on_failed(now, token, sent);
             }
         }
+        if now.at >= self.tick_at && !self.failed {
+            self.tick_at = now.at.plus_ms(TICK_MS);
+            let mut jobs = Vec::new();
+            if let Err(trouble) = self.journal.tick(now, &mut jobs) {
+                self.trouble(trouble);
+            }
+            self.outputs.extend(jobs.into_iter().map(Output::Job));
+        }
         // One step may make another one due, such as the fetch of a node that just found its leader.
         for _ in 0..STEPS_MAX {
             self.drive_election(now);
@@ -358,14 +366,6 @@ impl<D: Disk> Quorum<D> {
             if self.role_wake().is_none_or(|at| at > now.at) {
                 break;
             }
-        }
-        if now.at >= self.tick_at && !self.failed {
-            self.tick_at = now.at.plus_ms(TICK_MS);
-            let mut jobs = Vec::new();
-            if let Err(trouble) = self.journal.tick(now, &mut jobs) {
-                self.trouble(trouble);
-            }
-            self.outputs.extend(jobs.into_iter().map(Output::Job));
         }
         self.sync();
     }
