@@ -120,3 +120,53 @@ fn decode_voter(reader: &mut Reader) -> Result<Voter, DecodeError> {
     let nowhere = Endpoint { host: Text::default(), port: 0 };
     Ok(Voter { id, directory, endpoint: endpoints.into_iter().next().unwrap_or(nowhere) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::{
+        KRaftVersionRecord, LeaderChangeMessage, SnapshotFooterRecord, SnapshotHeaderRecord, VotersRecord,
+    };
+    use kafka_protocol::protocol::{Decodable, Encodable};
+    use types::Uuid;
+
+    /// What an independent reader makes of our bytes, which it would have written alike.
+    fn read<M: Decodable + Encodable>(control: &Control, version: i16) -> M {
+        let ours = control.encode();
+        let mut rest = ours.clone();
+        let message = M::decode(&mut rest, version).expect("it reads what we wrote");
+        assert!(rest.is_empty());
+        let mut theirs = bytes::BytesMut::new();
+        message.encode(&mut theirs, version).expect("it writes what it read");
+        assert_eq!(ours, theirs);
+        message
+    }
+
+    #[test]
+    fn records_are_kafkas() {
+        let key = |id, byte| ReplicaKey { id: NodeId(id), directory: Uuid([byte; 16]) };
+        let change =
+            Control::LeaderChange { leader: NodeId(2), voters: vec![key(1, 7), key(2, 8)], granting: vec![key(2, 8)] };
+        let read_change: LeaderChangeMessage = read(&change, 1);
+        assert_eq!((read_change.version, read_change.leader_id.0), (1, 2));
+        assert_eq!(read_change.voters[0].voter_directory_id.as_bytes(), &[7; 16]);
+        assert_eq!(read_change.granting_voters[0].voter_id, 2);
+        let header: SnapshotHeaderRecord = read(&Control::SnapshotHeader { last_timestamp: Timestamp(77) }, 0);
+        assert_eq!((header.version, header.last_contained_log_timestamp), (0, 77));
+        assert_eq!(read::<SnapshotFooterRecord>(&Control::SnapshotFooter, 0).version, 0);
+        assert_eq!(read::<KRaftVersionRecord>(&Control::KRaftVersion, 0).k_raft_version, 1);
+        let endpoint = Endpoint { host: Text::from("n3"), port: 9093 };
+        let voters = VoterSet::new([Voter { id: NodeId(3), directory: Uuid([9; 16]), endpoint }]);
+        let read_voters: VotersRecord = read(&Control::Voters(voters.clone()), 0);
+        assert_eq!(read_voters.voters[0].endpoints[0].host.as_str(), "n3");
+        assert_eq!(read_voters.voters[0].endpoints[0].port, 9093);
+        assert_eq!(read_voters.voters[0].k_raft_version_feature.max_supported_version, 1);
+        let batch = batch(Template::default(), Timestamp(5), &[change, Control::Voters(voters.clone())]);
+        let mut records = record::records(&batch, 1 << 20).expect("one batch");
+        let mut found = Vec::new();
+        while let Some(record) = records.next_record().expect("whole records") {
+            found.push(super::voters(&record).expect("sound voters"));
+        }
+        assert_eq!(found, [None, Some(voters)]);
+    }
+}
