@@ -40,7 +40,7 @@ impl Chaos {
         let ids = world.ids();
         let id = pick(&mut world.rng, &ids);
         let runs = world.nodes[&id].quorum.is_some();
-        match world.rng.below(20) {
+        match world.rng.below(22) {
             0..=2 if runs => {
                 let noticed = world.rng.one_in(2);
                 world.end(id, noticed);
@@ -75,6 +75,7 @@ impl Chaos {
             12 if runs => world.with(id, quorum::Quorum::resign),
             13 | 14 => self.add(world),
             15 => self.remove(world),
+            16 if self.may_wipe && (world.nodes[&id].drawer.is_some() || may_forget(world, id)) => swap(world, id),
             _ if !runs => {
                 if self.mover == Some(id) && world.rng.one_in(2) {
                     world.node(id).moves += 1;
@@ -106,7 +107,7 @@ impl Chaos {
     fn wipe(&mut self, world: &mut World, id: NodeId) {
         let key = ReplicaKey { id, directory: world.nodes[&id].directory };
         let votes = world.nodes.values().any(|node| node.voters.contains(key));
-        if votes && !self.survives(world, Some(key), None) {
+        if votes && !self.survives(world, Some(key), None) || !may_forget(world, id) {
             return;
         }
         let noticed = world.rng.one_in(2);
@@ -126,7 +127,7 @@ impl Chaos {
         let id = pick(&mut world.rng, &ids);
         let node = &world.nodes[&id];
         let voter = ReplicaKey { id, directory: node.directory };
-        if world.nodes[&leader].voters.get(id).is_some() {
+        if world.nodes[&leader].voters.get(id).is_some() || node.drawer.is_some() {
             return;
         }
         let add = AddVoter {
@@ -149,6 +150,22 @@ impl Chaos {
         }
         world.tool(leader, Call::RemoveVoter(RemoveVoter { voter }));
     }
+}
+
+/// Nodes that start with an empty disk believe their configuration. Where most of those that it names do, they found another
+/// cluster, and nobody could tell.
+fn may_forget(world: &World, id: NodeId) -> bool {
+    let first = &world.setting.first_voters;
+    let forgot = |other: &&NodeId| **other == id || world.nodes[other].wiped || world.nodes[other].drawer.is_some();
+    first.len() == 1 || first.iter().filter(forgot).count() <= (first.len() - 1) / 2
+}
+
+/// The disk of a node is exchanged, and later put back: meanwhile it is another replica.
+pub fn swap(world: &mut World, id: NodeId) {
+    world.end(id, true);
+    let rng = &mut world.rng;
+    world.nodes.get_mut(&id).expect("it is there").swap(rng);
+    world.start(id);
 }
 
 fn small(rng: &mut Rng, below: u64) -> usize {

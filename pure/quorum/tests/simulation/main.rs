@@ -1,5 +1,5 @@
 //! The whole quorum under a seed: nodes with disks that lose power, a network that loses, delays, repeats and cuts one way,
-//! voters that come and go and lose their disks. `checker` knows nothing of Raft: it sees what was handed out and judges.
+//! voters that come and go, lose their disks and get them exchanged. `checker` knows nothing of Raft: it sees what was handed out and judges.
 //!
 //! `VLTAVA_QUORUM_SEEDS=from..to cargo test -p vltava-quorum --test simulation` runs other seeds.
 

@@ -27,6 +27,8 @@ pub struct Node {
     pub voters: quorum::VoterSet,
     pub slow_disk: bool,
     pub wiped: bool,
+    /// Its own disk with the directory on it, while another one is in its place.
+    pub drawer: Option<(MemoryDisk, Uuid)>,
 }
 
 /// What all nodes of a run are configured with.
@@ -61,6 +63,7 @@ impl Node {
             voters: quorum::VoterSet::default(),
             slow_disk: false,
             wiped: false,
+            drawer: None,
         }
     }
 
@@ -68,7 +71,7 @@ impl Node {
         let mut config = Config::new(self.id, self.directory, CLUSTER, endpoint(self.id, self.moves));
         let first = setting.first_voters.iter();
         // A node that was the only voter and lost its disk must not be told again that it is alone.
-        let alone = setting.first_voters.len() == 1 && self.wiped;
+        let alone = setting.first_voters.len() == 1 && (self.wiped || self.drawer.is_some());
         if setting.first_voters.contains(&self.id) && !alone {
             config.voters =
                 first.map(|id| Voter { id: *id, directory: Uuid::ZERO, endpoint: endpoint(*id, 0) }).collect();
@@ -92,6 +95,19 @@ impl Node {
         self.directory = Uuid::random(rng);
         self.trust = Trust::Stopped;
         self.wiped = true;
+    }
+
+    /// Another disk is put in, or the first one again.
+    pub fn swap(&mut self, rng: &mut Rng) {
+        match self.drawer.take() {
+            Some((disk, directory)) => (self.disk, self.directory) = (disk, directory),
+            None => {
+                let disk = std::mem::replace(&mut self.disk, MemoryDisk::new(rng.next_u64()));
+                self.drawer = Some((disk, self.directory));
+                self.directory = Uuid::random(rng);
+            }
+        }
+        self.trust = Trust::Killed;
     }
 
     pub fn snapshot(&mut self, now: Now) {

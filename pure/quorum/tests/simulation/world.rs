@@ -1,6 +1,6 @@
 //! Time, events, and what nodes ask for. A run has faults for a while, then a time in which everything must heal.
 
-use crate::chaos::Chaos;
+use crate::chaos::{Chaos, swap};
 use crate::checker::Checker;
 use crate::network::{Message, Network, Place};
 use crate::node::{Node, Setting, decode};
@@ -135,7 +135,9 @@ impl World {
         for id in self.ids() {
             let node = self.node(id);
             node.slow_disk = false;
-            if node.quorum.is_none() {
+            if node.drawer.is_some() {
+                swap(&mut self, id);
+            } else if node.quorum.is_none() {
                 self.start(id);
             }
         }
