@@ -13,7 +13,7 @@ use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConf
 use metadata::names::CONSUMER_OFFSETS;
 use metadata::{Delta, Image, Topic, TopicChange};
 use record::{Codec, TimestampType};
-use replica::Replica;
+use replica::{Leadership, Replica};
 use std::sync::Arc;
 use types::{ErrorCode, Offset, PartitionIndex, ShardId, Text, TopicId, TopicPartition};
 
@@ -86,7 +86,9 @@ impl<D: Disk> Shard<D> {
         };
         for place in self.placed(&topic) {
             match self.partitions.hosted.get_mut(&place.partition).map(|hosted| &mut hosted.state) {
-                Some(State::Leading(replica)) => replica.set_leader_epoch(place.epoch),
+                Some(State::Leading(replica)) => {
+                    replica.become_leader(self.now.at, &Leadership::alone(self.node.id, place.epoch));
+                }
                 Some(State::Opening { epoch, .. }) => *epoch = place.epoch,
                 None => self.create_partition(place),
             }
@@ -155,7 +157,7 @@ impl<D: Disk> Shard<D> {
         let State::Opening { epoch, parked } = &mut hosted.state else {
             return;
         };
-        let (epoch, parked) = (*epoch, std::mem::take(parked));
+        let (me, epoch, parked) = (self.node.id, *epoch, std::mem::take(parked));
         let name = format!("{}-{}", hosted.topic, partition.partition);
         let is_full = matches!(opened, Err(log::Error::Full(_)));
         let replica = match opened {
@@ -170,14 +172,16 @@ impl<D: Disk> Shard<D> {
                 if self.offline.remove(&partition) {
                     self.out.log(Level::Info, format!("{name} is online again"));
                 }
-                Replica::lead(log, epoch)
+                Replica::lead(log, me, epoch)
             }
             Err(error) => {
                 let until = if is_full { " until the disk takes writes again (make room on it)" } else { "" };
                 if self.offline.insert(partition) {
                     self.out.log(Level::Error, format!("{name} is offline{until}: {error}"));
                 }
-                Replica::offline(error.to_string(), epoch)
+                let mut replica = Replica::offline(error.to_string(), me);
+                replica.become_leader(self.now.at, &Leadership::alone(me, epoch));
+                replica
             }
         };
         hosted.state = State::Leading(Box::new(replica));
@@ -194,7 +198,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn host(&mut self, place: Placed, log: Log<D>) {
-        let replica = Box::new(Replica::lead(log, place.epoch));
+        let replica = Box::new(Replica::lead(log, self.node.id, place.epoch));
         let hosted = Hosted { topic: place.topic, state: State::Leading(replica) };
         self.partitions.hosted.insert(place.partition, hosted);
         self.opened(place.partition);
@@ -345,6 +349,7 @@ fn log_config(topic: &TopicConfig, live: &crate::node::Live) -> log::Config {
         file_delete_delay_ms: ms(topic.file_delete_delay_ms),
         flush_messages: never(topic.flush_messages),
         flush_ms: never(topic.flush_ms),
+        min_insync_replicas: u32::try_from(topic.min_insync_replicas).unwrap_or(1),
         preallocate: topic.preallocate,
         cleanup: Cleanup { delete: topic.cleanup_policy.delete, compact: topic.cleanup_policy.compact },
         min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,

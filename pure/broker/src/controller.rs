@@ -15,10 +15,10 @@ use metadata::controller::{Command, Controller, Reply};
 use metadata::names::CLUSTER_METADATA;
 use metadata::{Image, Record, wire_version};
 use record::{Batches, Builder, Template};
-use replica::{Isolation, Origin, Read, Replica};
+use replica::{Acks, Isolation, Origin, Read, Replica};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use types::{ErrorCode, LeaderEpoch, Now, Offset, Rng, ShardId, Uuid};
+use types::{ErrorCode, LeaderEpoch, NodeId, Now, Offset, Rng, ShardId, Uuid};
 
 /// Kafka's fixed id of the metadata topic.
 const METADATA_TOPIC: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -65,7 +65,7 @@ impl<D: Disk> Controlling<D> {
             Log::create(disk.clone(), identity, config, now)
         };
         let epoch = LeaderEpoch(log.latest_epoch().map_or(0, |epoch| epoch.0.saturating_add(1)));
-        let mut replica = Replica::lead(log, epoch);
+        let mut replica = Replica::lead(log, NodeId(0), epoch);
         sync_now(&mut replica, now);
         let image = replay(&mut replica, now)?;
         let machine = Controller::new(image.clone(), given.clone());
@@ -114,7 +114,7 @@ fn append<D: Disk>(replica: &mut Replica<D>, now: Now, records: &[Record]) -> Re
         builder.append(now.wall, None, Some(&value), &[]);
     }
     replica
-        .append(now, builder.finish(), Origin::Controller)
+        .append(now, builder.finish(), Origin::Controller, Acks::Leader)
         .map(|_| ())
         .map_err(|rejected| (rejected.code, rejected.message))
 }

@@ -16,7 +16,7 @@ use coordinator::group::{self, Coordinator, Decision, DeletedTopic, Token};
 use log::Disk;
 use metadata::names::CONSUMER_OFFSETS;
 use record::{Batches, Builder, Template};
-use replica::{Isolation, Origin, Read};
+use replica::{Acks, Isolation, Origin, Read};
 use std::collections::BTreeMap;
 use types::{ErrorCode, Instant, Offset, PartitionIndex, Rng, TopicPartition};
 
@@ -120,7 +120,7 @@ impl<D: Disk> Shard<D> {
         }
         let now = self.now;
         let replica = self.partitions.leader(partition).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
-        let appended = replica.append(now, builder.finish(), Origin::Coordinator);
+        let appended = replica.append(now, builder.finish(), Origin::Coordinator, Acks::All);
         self.touch(partition);
         appended.map(|_| ()).map_err(|rejected| rejected.code)
     }

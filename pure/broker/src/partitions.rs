@@ -11,7 +11,7 @@ use crate::work::{Acknowledge, Outcome, PartitionOp};
 use bytes::Bytes;
 use log::checkpoint::Offsets;
 use log::{Disk, DiskError, Log};
-use replica::{Failure, Fired, Isolation, Origin, Read, Replica};
+use replica::{Acks, Failure, Fired, Isolation, Origin, Read, Replica};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, Text, TopicId, TopicPartition};
@@ -113,7 +113,8 @@ impl<D: Disk> Shard<D> {
     ) -> Option<Outcome<D>> {
         let (now, bytes) = (self.now, records.len());
         let replica = self.partitions.leader(partition)?;
-        let appended = match replica.append(now, records, Origin::Client) {
+        let acks = if acknowledge.is_some_and(|ack| ack.all) { Acks::All } else { Acks::Leader };
+        let appended = match replica.append(now, records, Origin::Client, acks) {
             Ok(appended) => appended,
             Err(rejected) => {
                 self.note_refused(partition, &rejected);
@@ -122,19 +123,21 @@ impl<D: Disk> Shard<D> {
             }
         };
         let committed = appended.end_offset <= replica.high_watermark();
-        // While one replica is all, what the leader has synced is what is committed.
         let syncs = replica.log().is_some_and(|log| log.config().flush_messages == 1);
         if std::mem::take(&mut self.refusing_writes) {
             self.log(Level::Info, "the disk takes writes again".to_owned());
         }
         self.figures.bytes_appended += bytes as u64;
         self.touch(partition);
-        let Some(Acknowledge { by: deadline, .. }) = acknowledge.filter(|ack| !committed && (ack.all || syncs)) else {
+        let Some(Acknowledge { by: deadline, all }) = acknowledge.filter(|ack| !committed && (ack.all || syncs)) else {
             return Some(Outcome::Produced(appended));
         };
         let waiter = self.next_id();
         let replica = self.partitions.leader(partition)?;
-        replica.wait_committed(appended.end_offset, waiter);
+        match all {
+            true => replica.wait_committed(appended.end_offset, waiter),
+            false => replica.wait_stored(appended.end_offset, waiter),
+        }
         self.waits.insert(waiter, Waiting { to, wait: Wait::Produce { partition, appended, deadline } });
         self.deadlines.insert((deadline, Deadline::Waiter(waiter)));
         None
@@ -189,7 +192,7 @@ impl<D: Disk> Shard<D> {
         }
         self.next_id += 1;
         let waiter = self.next_id;
-        replica.watch(waiter);
+        replica.watch(isolation, waiter);
         self.waits.insert(waiter, Waiting { to, wait: Wait::Watch { partition } });
         None
     }

@@ -28,8 +28,18 @@ pub struct Appended {
     pub max_timestamp: Timestamp,
 }
 
+/// What is about to be written, as far as it decides whether a new segment begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming {
+    /// The largest timestamp.
+    pub newest: Timestamp,
+    pub bytes: u32,
+    /// The offset after the last record.
+    pub next: Offset,
+}
+
 /// Offsets of one segment are stored relative to its base in 31 bits.
-const RELATIVE_MAX: i64 = i32::MAX as i64;
+pub(crate) const RELATIVE_MAX: i64 = i32::MAX as i64;
 
 impl<D: Disk> Log<D> {
     /// Appends batches that were validated, as one write. They get the next offsets and `epoch`.
@@ -87,7 +97,14 @@ impl<D: Disk> Log<D> {
             self.epochs.truncate_end(base_offset);
             return Err(error);
         }
-        self.write(now, batches, bytes, next)?;
+        let incoming = Incoming { newest: max_timestamp, bytes, next };
+        match batches {
+            [batch] => self.write(now, &[&batch.head, &batch.body], incoming)?,
+            _ => {
+                let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
+                self.write(now, &pieces, incoming)?;
+            }
+        }
         Ok((base_offset, max_timestamp))
     }
 
@@ -123,10 +140,10 @@ impl<D: Disk> Log<D> {
         Ok(markers)
     }
 
-    /// Writes `bytes` bytes of batches at the end of the active segment, or of a new one. A write that fails leaves the
-    /// log as it was.
-    fn write(&mut self, now: Now, batches: &[Batch], bytes: u32, next: Offset) -> Result<(), Error> {
-        if self.must_roll(now.wall, batches, bytes, next) {
+    /// Writes pieces of batches at the end of the active segment, or of a new one. A write that fails leaves the log as it
+    /// was.
+    pub(crate) fn write(&mut self, now: Now, pieces: &[&[u8]], incoming: Incoming) -> Result<(), Error> {
+        if self.must_roll(now.wall, incoming) {
             self.roll(now.wall)?;
         }
         let preallocate = self.config.preallocate.then_some(self.config.segment_bytes);
@@ -139,14 +156,7 @@ impl<D: Disk> Log<D> {
         {
             file.preallocate(u64::from(length))?;
         }
-        let written = match batches {
-            [batch] => file.write_at(u64::from(position), &[&batch.head, &batch.body]),
-            _ => {
-                let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
-                file.write_at(u64::from(position), &pieces)
-            }
-        };
-        written.map_err(|error| undo(file, position, error))
+        file.write_at(u64::from(position), pieces).map_err(|error| undo(file, position, error))
     }
 
     /// Notes a batch that is at the end of the active segment now.
@@ -199,12 +209,12 @@ impl<D: Disk> Log<D> {
     }
 
     /// Kafka's reasons to begin a new segment.
-    fn must_roll(&self, now: Timestamp, batches: &[Batch], bytes: u32, next: Offset) -> bool {
+    fn must_roll(&self, now: Timestamp, incoming: Incoming) -> bool {
+        let Incoming { newest, bytes, next } = incoming;
         let active = self.active_ref();
         if active.bytes == 0 {
             return false;
         }
-        let newest = batches.iter().map(|batch| batch.header.max_timestamp).max().unwrap_or(now);
         // By the records' own clock where they have one, else by how long the segment is open.
         let waited = match active.first_timestamp {
             Timestamp::NONE => now.0.saturating_sub(active.created.0),

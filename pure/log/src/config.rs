@@ -33,6 +33,8 @@ pub struct Config {
     pub flush_messages: u64,
     /// `flush.ms`.
     pub flush_ms: u64,
+    /// `min.insync.replicas`. The log itself has no use for it; it travels with what else a topic says of its partitions.
+    pub min_insync_replicas: u32,
     /// `preallocate`.
     pub preallocate: bool,
     /// `cleanup.policy`.
@@ -77,6 +79,7 @@ impl Default for Config {
             file_delete_delay_ms: 60_000,
             flush_messages: u64::MAX,
             flush_ms: u64::MAX,
+            min_insync_replicas: 1,
             preallocate: false,
             cleanup: Cleanup { delete: true, compact: false },
             min_cleanable_dirty_ratio: 0.5,

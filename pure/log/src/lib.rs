@@ -2,6 +2,7 @@
 //! `Disk`. Knows nothing of replicas, requests or connections.
 
 mod append;
+mod as_is;
 mod batches;
 pub mod checkpoint;
 mod clean;

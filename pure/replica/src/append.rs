@@ -5,7 +5,7 @@ use bytes::Bytes;
 use log::{Config, Disk};
 use record::{Rejected, Rules, TimestampType};
 use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use types::{Now, Offset, Timestamp};
+use types::{ErrorCode, Now, Offset, Timestamp};
 
 pub use log::Origin;
 
@@ -20,6 +20,15 @@ pub struct Appended {
     pub log_start_offset: Offset,
     /// The producer sent them again; nothing was written.
     pub duplicate: bool,
+}
+
+/// Whom a producer wants to have its records before it is told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// The leader, or nobody: acks=1 and acks=0.
+    Leader,
+    /// Every replica in sync, of which there must be `min.insync.replicas`: acks=all.
+    All,
 }
 
 fn within_i64(ms: u64) -> i64 {
@@ -47,9 +56,17 @@ fn rules(config: &Config, now: Now, by: Origin) -> Rules {
 impl<D: Disk> Replica<D> {
     /// Appends a record set as it came from the wire (or was built by a coordinator). Nothing of it is copied before the
     /// write, unless the topic wants another codec.
-    pub fn append(&mut self, now: Now, records: Bytes, by: Origin) -> Result<Appended, Rejected> {
+    pub fn append(&mut self, now: Now, records: Bytes, by: Origin, acks: Acks) -> Result<Appended, Rejected> {
         let epoch = self.leader_epoch;
-        let log = self.online().map_err(|failure| Rejected::new(failure.code, failure.message))?;
+        let (log, leading) = self.leading().map_err(|failure| Rejected::new(failure.code, failure.message))?;
+        if acks == Acks::All && leading.has_too_few(log.config()) {
+            let message = format!(
+                "{} replicas are in sync, fewer than min.insync.replicas={} asks for",
+                leading.isr.len(),
+                log.config().min_insync_replicas
+            );
+            return Err(Rejected::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
+        }
         let mut batches = record::validate(records, &rules(log.config(), now, by))?;
         let dated_here = log.config().timestamp_type == TimestampType::LogAppendTime && by == Origin::Client;
         let appended = match log.append(now, &mut batches, epoch, by) {
@@ -62,6 +79,7 @@ impl<D: Disk> Replica<D> {
         let log_start_offset = log.start_offset();
         if !appended.duplicate {
             self.unsynced_since.get_or_insert(now.at);
+            self.waiters.grow();
             self.advance();
         }
         Ok(Appended {

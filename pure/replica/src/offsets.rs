@@ -1,8 +1,9 @@
 //! Questions about offsets: ListOffsets, OffsetForLeaderEpoch.
 
+use crate::role::Role;
 use crate::{Failure, Isolation, Replica};
 use log::Disk;
-use types::{LeaderEpoch, Offset, Timestamp};
+use types::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 
 /// What ListOffsets asks for, by its special timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +62,25 @@ impl<D: Disk> Replica<D> {
         current_leader_epoch: LeaderEpoch,
     ) -> Result<ListedOffset, Failure> {
         self.check_epoch(current_leader_epoch)?;
-        let end = match isolation {
-            Isolation::HighWatermark => self.high_watermark,
-            Isolation::Committed => self.last_stable_offset(),
-            Isolation::LogEnd => self.online()?.end_offset(),
-        };
+        let (high_watermark, stable) = (self.high_watermark, self.last_stable_offset());
         let leader_epoch = self.leader_epoch;
-        let log = self.online()?;
+        let (log, leading) = self.leading()?;
+        // What earlier terms committed reaches up to where this one began, at most; it may be more than is known yet.
+        let unknown = (isolation != Isolation::LogEnd && high_watermark < leading.epoch_start).then(|| {
+            let message = format!("what was committed before leader epoch {leader_epoch} is not known yet");
+            Failure::new(ErrorCode::OFFSET_NOT_AVAILABLE, message)
+        });
+        let end = match isolation {
+            Isolation::HighWatermark => high_watermark,
+            Isolation::Committed => stable,
+            Isolation::LogEnd => log.end_offset(),
+        };
         let undated = |offset, leader_epoch| ListedOffset { offset, timestamp: Timestamp::NONE, leader_epoch };
         let found = match spec {
-            OffsetSpec::Latest => return Ok(undated(end, log.latest_epoch().unwrap_or(leader_epoch))),
+            OffsetSpec::Latest => {
+                let latest = log.latest_epoch().unwrap_or(leader_epoch);
+                return unknown.map_or(Ok(undated(end, latest)), Err);
+            }
             OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
                 let start = log.start_offset();
                 // A log that was never written to is of its first leader's term.
@@ -86,7 +96,7 @@ impl<D: Disk> Replica<D> {
             Ok(Some(found)) if found.offset < end => {
                 Ok(ListedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
             }
-            Ok(_) => Ok(ListedOffset::NONE),
+            Ok(_) => unknown.map_or(Ok(ListedOffset::NONE), Err),
             Err(error) => Err(self.failure(error)),
         }
     }
@@ -98,21 +108,33 @@ impl<D: Disk> Replica<D> {
         current_leader_epoch: LeaderEpoch,
     ) -> Result<(LeaderEpoch, Offset), Failure> {
         self.check_epoch(current_leader_epoch)?;
+        self.leading()?;
         Ok(self.epoch_end(epoch)?.unwrap_or((LeaderEpoch::NONE, Offset::NONE)))
     }
 
-    /// The leader's own term is known from its start on, not only from its first record on.
+    /// As the log tells it. A leader's own term is known from its start on, not only from its first record on: until then
+    /// it begins at the log's end, and every epoch between the last record's and it has ended there.
     pub(crate) fn epoch_end(&mut self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, Failure> {
-        let current = self.leader_epoch;
+        let current = match &self.role {
+            Role::Leader(_) => Some(self.leader_epoch),
+            Role::Follower(_) => None,
+        };
         let log = self.online()?;
-        Ok(if epoch == current { Some((epoch, log.end_offset())) } else { log.epoch_end_offset(epoch) })
+        let end = log.end_offset();
+        Ok(match current {
+            Some(current) if epoch == current => Some((epoch, end)),
+            Some(current) if epoch >= LeaderEpoch(0) && epoch < current => {
+                Some(log.epoch_end_offset(epoch).unwrap_or((log.latest_epoch().unwrap_or(epoch), end)))
+            }
+            Some(_) | None => log.epoch_end_offset(epoch),
+        })
     }
 
     /// Moves the log start offset up to `before` (-1 is the high watermark), as DeleteRecords asks; returns where the
     /// log starts now.
     pub fn delete_records(&mut self, before: Offset) -> Result<Offset, Failure> {
         let high_watermark = self.high_watermark;
-        let log = self.online()?;
+        let (log, _) = self.leading()?;
         let before = if before == Offset::NONE { high_watermark } else { before };
         if before > high_watermark || before < Offset::ZERO {
             let message = format!("offset {before} lies beyond the high watermark {high_watermark}");
@@ -124,5 +146,3 @@ impl<D: Disk> Replica<D> {
         Ok(start)
     }
 }
-
-use types::ErrorCode;

@@ -1,8 +1,9 @@
 //! Reading: where the records are that a reader may see. No record byte is touched.
 
+use crate::role::Role;
 use crate::{Failure, Replica};
 use log::{Disk, FileRange, Range};
-use types::{ErrorCode, LeaderEpoch, Now, Offset, ProducerId};
+use types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Now, Offset, ProducerId};
 
 /// How far a reader may see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub enum Isolation {
     Committed,
     /// Everything: followers, and coordinators that load their partition.
     LogEnd,
+}
+
+/// A follower that fetches. Its fetch acknowledges everything below the offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetcher {
+    pub id: NodeId,
+    /// Which run of its broker; -1 where it does not say.
+    pub broker_epoch: BrokerEpoch,
+    pub log_start_offset: Offset,
 }
 
 /// What to read.
@@ -28,6 +38,10 @@ pub struct Read {
     pub current_leader_epoch: LeaderEpoch,
     /// The epoch of the last record that the reader has; -1 where it does not say.
     pub last_fetched_epoch: LeaderEpoch,
+    /// Only a leader may answer. A consumer that told its rack may be served by a follower (KIP-392).
+    pub leader_only: bool,
+    /// The follower that asks, where it is not a consumer.
+    pub fetcher: Option<Fetcher>,
 }
 
 impl Default for Read {
@@ -39,6 +53,8 @@ impl Default for Read {
             isolation: Isolation::HighWatermark,
             current_leader_epoch: LeaderEpoch::NONE,
             last_fetched_epoch: LeaderEpoch::NONE,
+            leader_only: true,
+            fetcher: None,
         }
     }
 }
@@ -76,15 +92,16 @@ pub type ReadError = Failure;
 impl<D: Disk> Replica<D> {
     pub fn read(&mut self, now: Now, request: &Read) -> Result<Slice<D::File>, ReadError> {
         self.check_epoch(request.current_leader_epoch)?;
+        self.check_reader(request)?;
+        let diverging = self.divergence(request)?;
+        if let Some(fetcher) = &request.fetcher
+            && diverging.is_none()
+            && self.log.as_ref().is_ok_and(|log| (log.start_offset()..=log.end_offset()).contains(&request.offset))
+        {
+            self.acknowledge(now.at, fetcher, request.offset);
+        }
         let high_watermark = self.high_watermark;
         let last_stable_offset = self.last_stable_offset();
-        let fetched = match request.last_fetched_epoch {
-            LeaderEpoch::NONE => None,
-            epoch => Some(self.epoch_end(epoch)?.ok_or_else(|| {
-                let message = format!("epoch {epoch}, which the reader has records of, is not known here");
-                Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message)
-            })?),
-        };
         let log = self.online()?;
         let mut slice = Slice {
             pieces: Vec::new(),
@@ -92,9 +109,8 @@ impl<D: Disk> Replica<D> {
             last_stable_offset,
             log_start_offset: log.start_offset(),
             aborted: Vec::new(),
-            diverging: None,
+            diverging,
         };
-        slice.diverging = fetched.filter(|(epoch, end)| *epoch < request.last_fetched_epoch || *end < request.offset);
         if slice.diverging.is_some() {
             return Ok(slice);
         }
@@ -118,5 +134,44 @@ impl<D: Disk> Replica<D> {
             Err(error) => return Err(self.failure(error)),
         }
         Ok(slice)
+    }
+
+    /// Whether this replica answers this reader.
+    fn check_reader(&mut self, request: &Read) -> Result<(), Failure> {
+        self.online()?;
+        if matches!(self.role, Role::Follower(_))
+            && !request.leader_only
+            && request.fetcher.is_none()
+            && request.isolation != Isolation::LogEnd
+        {
+            return Ok(());
+        }
+        let (_, leading) = self.leading()?;
+        let Some(fetcher) = &request.fetcher else { return Ok(()) };
+        match leading.follower(fetcher.id) {
+            // The controller may have told it before this leader.
+            None => {
+                let message = format!("node {} is not known to be a replica", fetcher.id);
+                Err(Failure::new(ErrorCode::UNKNOWN_LEADER_EPOCH, message))
+            }
+            Some(known) if fetcher.broker_epoch != BrokerEpoch::NONE && fetcher.broker_epoch < known.broker_epoch => {
+                let message = format!("node {} fetches as an earlier run of itself", fetcher.id);
+                Err(Failure::new(ErrorCode::NOT_LEADER_OR_FOLLOWER, message))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Where the reader's log went another way than this one: the largest epoch up to the reader's, and its end here.
+    fn divergence(&mut self, request: &Read) -> Result<Option<(LeaderEpoch, Offset)>, Failure> {
+        let asked = request.last_fetched_epoch;
+        if asked == LeaderEpoch::NONE {
+            return Ok(None);
+        }
+        let (epoch, end) = self.epoch_end(asked)?.ok_or_else(|| {
+            let message = format!("epoch {asked}, which the reader has records of, is not known here");
+            Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message)
+        })?;
+        Ok((epoch < asked || end < request.offset).then_some((epoch, end)))
     }
 }

@@ -1,9 +1,12 @@
-//! The replica's state: its log or why it has none, its leader epoch, its high watermark.
+//! The replica's state: its log or why it has none, its role, its high watermark, and who waits.
 
+use crate::leader::Leading;
+use crate::role::Role;
 use crate::waiters::{Fired, Waiters};
-use log::{Config, Disk, Error, Job, JobDone, Log, SyncJob, Synced};
+use crate::{Following, Isolation, Leadership};
+use log::{Config, Disk, Error, Log};
 use std::sync::Arc;
-use types::{ErrorCode, Instant, LeaderEpoch, Now, Offset};
+use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 /// Why a partition serves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +36,10 @@ impl std::fmt::Display for Failure {
 
 pub struct Replica<D: Disk> {
     pub(crate) log: Result<Log<D>, Offline>,
+    pub(crate) me: NodeId,
     pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) partition_epoch: PartitionEpoch,
+    pub(crate) role: Role,
     pub(crate) high_watermark: Offset,
     pub(crate) waiters: Waiters,
     /// Since when something is appended that no sync covers.
@@ -42,26 +48,34 @@ pub struct Replica<D: Disk> {
 }
 
 impl<D: Disk> Replica<D> {
-    /// Leads the partition that `log` holds. Alone in the ISR, what it has is committed as far as it is durable enough.
-    pub fn lead(log: Log<D>, leader_epoch: LeaderEpoch) -> Replica<D> {
-        let mut replica = Replica {
-            high_watermark: log.start_offset(),
-            log: Ok(log),
-            leader_epoch,
-            waiters: Waiters::default(),
-            unsynced_since: None,
-            syncing: false,
-        };
-        replica.advance();
+    /// A replica that knows no leader yet. `high_watermark` is what the last run wrote down; 0 where it wrote nothing.
+    pub fn open(mut log: Log<D>, me: NodeId, high_watermark: Offset) -> Replica<D> {
+        let high_watermark = high_watermark.clamp(log.start_offset(), log.end_offset());
+        log.set_high_watermark(high_watermark);
+        Replica::new(Ok(log), me, high_watermark)
+    }
+
+    /// Leads the partition that `log` holds, and is all its replicas: what it has is committed as far as it is durable
+    /// enough.
+    pub fn lead(log: Log<D>, me: NodeId, leader_epoch: LeaderEpoch) -> Replica<D> {
+        let mut replica = Replica::open(log, me, Offset::ZERO);
+        replica.become_leader(Instant::default(), &Leadership::alone(me, leader_epoch));
         replica
     }
 
     /// A partition whose log cannot be used.
-    pub fn offline(reason: String, leader_epoch: LeaderEpoch) -> Replica<D> {
+    pub fn offline(reason: String, me: NodeId) -> Replica<D> {
+        Replica::new(Err(Offline { reason }), me, Offset::ZERO)
+    }
+
+    fn new(log: Result<Log<D>, Offline>, me: NodeId, high_watermark: Offset) -> Replica<D> {
         Replica {
-            log: Err(Offline { reason }),
-            leader_epoch,
-            high_watermark: Offset::ZERO,
+            log,
+            me,
+            leader_epoch: LeaderEpoch::NONE,
+            partition_epoch: PartitionEpoch::NONE,
+            role: Role::Follower(Following::default()),
+            high_watermark,
             waiters: Waiters::default(),
             unsynced_since: None,
             syncing: false,
@@ -85,9 +99,9 @@ impl<D: Disk> Replica<D> {
         self.leader_epoch
     }
 
-    /// A new term of this leader. What was appended before stays its own.
-    pub fn set_leader_epoch(&mut self, epoch: LeaderEpoch) {
-        self.leader_epoch = self.leader_epoch.max(epoch);
+    #[must_use]
+    pub fn partition_epoch(&self) -> PartitionEpoch {
+        self.partition_epoch
     }
 
     #[must_use]
@@ -102,12 +116,6 @@ impl<D: Disk> Replica<D> {
         unstable.map_or(self.high_watermark, |first| first.min(self.high_watermark))
     }
 
-    /// How many replicas are in sync, this one counted; compare with `min.insync.replicas`.
-    #[must_use]
-    pub fn isr_size(&self) -> usize {
-        usize::from(self.log.is_ok())
-    }
-
     pub fn set_config(&mut self, config: Arc<Config>) {
         if let Ok(log) = &mut self.log {
             log.set_config(config);
@@ -115,20 +123,43 @@ impl<D: Disk> Replica<D> {
         self.advance();
     }
 
-    /// Fires when the high watermark reaches `offset`: at once where it is there already.
+    /// For acks=all: fires when the high watermark reaches `offset`, at once where it is there already.
     pub fn wait_committed(&mut self, offset: Offset, waiter: u64) {
-        if self.log.is_err() {
-            self.waiters.fire(Fired::Failed { waiter, code: ErrorCode::KAFKA_STORAGE_ERROR });
-        } else if offset <= self.high_watermark {
-            self.waiters.fire(Fired::Committed { waiter });
-        } else {
-            self.waiters.wait(offset, waiter);
+        match self.refuses_waiters() {
+            Some(code) => self.waiters.fire(Fired::Failed { waiter, code }),
+            None if offset > self.high_watermark => self.waiters.wait_committed(offset, waiter),
+            // It was committed when more were in sync; the promise of now is another.
+            None if self.has_too_few_in_sync() => {
+                self.waiters.fire(Fired::Failed { waiter, code: ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND });
+            }
+            None => self.waiters.fire(Fired::Committed { waiter }),
         }
     }
 
-    /// Fires once at the next change of what a reader could see.
-    pub fn watch(&mut self, watcher: u64) {
-        self.waiters.watch(watcher);
+    /// For acks=1: fires when the leader itself holds everything below `offset`, durably with `flush.messages=1`.
+    pub fn wait_stored(&mut self, offset: Offset, waiter: u64) {
+        let stored = self.log.as_ref().is_ok_and(|log| offset <= own_end(log));
+        match self.refuses_waiters() {
+            Some(code) => self.waiters.fire(Fired::Failed { waiter, code }),
+            None if stored => self.waiters.fire(Fired::Committed { waiter }),
+            None => self.waiters.wait_stored(offset, waiter),
+        }
+    }
+
+    fn refuses_waiters(&self) -> Option<ErrorCode> {
+        match (&self.log, &self.role) {
+            (Err(_), _) => Some(ErrorCode::KAFKA_STORAGE_ERROR),
+            (Ok(_), Role::Follower(_)) => Some(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            (Ok(_), Role::Leader(_)) => None,
+        }
+    }
+
+    /// Fires once at the next change of what a reader with this isolation could see.
+    pub fn watch(&mut self, isolation: Isolation, watcher: u64) {
+        match isolation {
+            Isolation::HighWatermark | Isolation::Committed => self.waiters.watch(watcher),
+            Isolation::LogEnd => self.waiters.watch_end(watcher),
+        }
     }
 
     /// Forgets a waiter or watcher that has not fired.
@@ -145,102 +176,16 @@ impl<D: Disk> Replica<D> {
         self.waiters.fail(code);
     }
 
-    /// True where a sync should begin now: `flush.messages` or `flush.ms` asks for one, or a segment was sealed, and none
-    /// is under way.
-    #[must_use]
-    pub fn needs_sync(&self, now: Instant) -> bool {
-        !self.syncing && self.log.as_ref().is_ok_and(|log| log.has_sealed_unsynced() || self.is_flush_due(log, now))
-    }
-
-    fn is_flush_due(&self, log: &Log<D>, now: Instant) -> bool {
-        let unsynced = log.end_offset().minus(log.synced_offset());
-        if unsynced <= 0 {
-            return false;
-        }
-        let config = log.config();
-        let many = u64::try_from(unsynced).is_ok_and(|count| count >= config.flush_messages);
-        many || self.unsynced_since.is_some_and(|since| now.ms_since(since) >= config.flush_ms)
-    }
-
-    /// A sync of what needs one; hand its outcome to `sync_done`.
-    pub fn start_sync(&mut self, now: Instant) -> Option<SyncJob<D>> {
-        let whole = self.is_flush_due(self.log.as_ref().ok()?, now);
-        let log = self.log.as_mut().ok()?;
-        self.syncing = true;
-        if !whole {
-            return Some(log.start_sealed_sync());
-        }
-        self.unsynced_since = None;
-        Some(log.start_sync())
-    }
-
-    pub fn sync_done(&mut self, now: Now, synced: Synced) {
-        self.syncing = false;
-        let Ok(log) = &mut self.log else { return };
-        if let Err(error) = log.sync_done(synced) {
-            self.fail(&error);
-            return;
-        }
-        if log.synced_offset() < log.end_offset() {
-            self.unsynced_since.get_or_insert(now.at);
-        }
-        self.advance();
-    }
-
-    /// What is due now and then, about once a second: index entries are written out, segments rolled, deleted, compacted.
-    /// The jobs are run elsewhere and their outcomes handed to `job_done`.
-    pub fn tick(&mut self, now: Now, jobs: &mut Vec<Job<D>>) {
-        let Ok(log) = &mut self.log else { return };
-        let before = log.start_offset();
-        let result = log.tick(now, jobs);
-        let moved = log.start_offset() != before;
-        if let Err(error) = result {
-            self.fail(&error);
-        }
-        if moved {
-            self.waiters.change();
-        }
-        self.waiters.release();
-    }
-
-    pub fn job_done(&mut self, now: Now, done: JobDone, jobs: &mut Vec<Job<D>>) {
-        if let JobDone::Synced(synced) = done {
-            self.sync_done(now, synced);
-            return;
-        }
-        let Ok(log) = &mut self.log else { return };
-        if let Err(error) = log.job_done(now, done, jobs) {
-            self.fail(&error);
-        }
-    }
-
-    /// Writes out what a clean stop must leave in the files.
-    pub fn stop(&mut self) {
-        if let Ok(log) = &mut self.log
-            && let Err(error) = log.stop()
-        {
-            self.fail(&error);
-        }
-    }
-
-    /// The high watermark is the least offset that every replica in sync holds. The leader holds what is in the page
-    /// cache, or with `flush.messages=1` only what is durable.
-    pub(crate) fn advance(&mut self) {
-        let Ok(log) = &mut self.log else { return };
-        let own = if log.config().flush_messages == 1 { log.synced_offset() } else { log.end_offset() };
-        if own <= self.high_watermark {
-            return;
-        }
-        self.high_watermark = own;
-        log.set_high_watermark(own);
-        self.waiters.commit(own);
-        self.waiters.change();
-    }
-
     /// Takes the partition offline where the error is fatal.
     pub(crate) fn fail(&mut self, error: &Error) {
-        if error.is_fatal() && self.log.is_ok() {
-            self.log = Err(Offline { reason: error.to_string() });
+        if error.is_fatal() {
+            self.go_offline(error.to_string());
+        }
+    }
+
+    pub(crate) fn go_offline(&mut self, reason: String) {
+        if self.log.is_ok() {
+            self.log = Err(Offline { reason });
             self.waiters.fail(ErrorCode::KAFKA_STORAGE_ERROR);
         }
     }
@@ -261,6 +206,21 @@ impl<D: Disk> Replica<D> {
         self.log.as_mut().map_err(|offline| Failure::new(ErrorCode::KAFKA_STORAGE_ERROR, offline.reason.clone()))
     }
 
+    /// The log with what a leader knows, where this replica is online and leads.
+    pub(crate) fn leading(&mut self) -> Result<(&mut Log<D>, &mut Leading), Failure> {
+        match (&mut self.log, &mut self.role) {
+            (Err(offline), _) => Err(Failure::new(ErrorCode::KAFKA_STORAGE_ERROR, offline.reason.clone())),
+            (Ok(log), Role::Leader(leading)) => Ok((log, leading)),
+            (Ok(_), Role::Follower(following)) => {
+                let message = match following.leader {
+                    Some(leader) => format!("node {leader} leads the partition, not node {}", self.me),
+                    None => format!("node {} knows no leader of the partition", self.me),
+                };
+                Err(Failure::new(ErrorCode::NOT_LEADER_OR_FOLLOWER, message))
+            }
+        }
+    }
+
     /// What the asker is told of the log's error; a fatal one takes the partition offline.
     pub(crate) fn failure(&mut self, error: Error) -> Failure {
         self.fail(&error);
@@ -273,4 +233,9 @@ impl<D: Disk> Replica<D> {
             }
         }
     }
+}
+
+/// What this replica itself holds: what is in the page cache, or with `flush.messages=1` only what is durable.
+pub(crate) fn own_end<D: Disk>(log: &Log<D>) -> Offset {
+    if log.config().flush_messages == 1 { log.synced_offset() } else { log.end_offset() }
 }

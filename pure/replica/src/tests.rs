@@ -1,11 +1,13 @@
 //! One partition over a disk in memory, without a broker around it.
 
-use crate::{Fired, Isolation, OffsetSpec, Origin, Read, Replica};
+use crate::{Acks, Fired, Isolation, OffsetSpec, Origin, Read, Replica};
 use bytes::Bytes;
 use log::{Config, DiskFile, Identity, Log, MemoryDisk};
 use record::{Builder, EndTransaction, Template};
 use std::sync::Arc;
-use types::{ErrorCode, Instant, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, Uuid};
+use types::{
+    ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, Uuid,
+};
 
 fn now(ms: i64) -> Now {
     Now { at: Instant(u64::try_from(ms).unwrap() * 1000), wall: Timestamp(ms) }
@@ -13,7 +15,7 @@ fn now(ms: i64) -> Now {
 
 fn replica(disk: &MemoryDisk, config: Config) -> Replica<MemoryDisk> {
     let identity = Identity { folder: "topic-0".into(), topic: Uuid([7; 16]) };
-    Replica::lead(Log::create(disk.clone(), identity, Arc::new(config), now(1)), LeaderEpoch(3))
+    Replica::lead(Log::create(disk.clone(), identity, Arc::new(config), now(1)), NodeId(1), LeaderEpoch(3))
 }
 
 fn batch(values: &[&str], at: i64) -> Bytes {
@@ -48,10 +50,10 @@ fn appends_in_one_write_and_reads_them_back() {
     let disk = MemoryDisk::new(1);
     let mut replica = replica(&disk, Config::default());
     assert!(disk.files().is_empty(), "an empty partition costs no file");
-    let first = replica.append(now(5), batch(&["a", "b"], 5), Origin::Client).unwrap();
+    let first = replica.append(now(5), batch(&["a", "b"], 5), Origin::Client, Acks::All).unwrap();
     assert_eq!((first.base_offset, first.end_offset), (Offset(0), Offset(2)));
     let before = disk.counts();
-    let second = replica.append(now(6), batch(&["c"], 6), Origin::Client).unwrap();
+    let second = replica.append(now(6), batch(&["c"], 6), Origin::Client, Acks::All).unwrap();
     assert_eq!(second.base_offset, Offset(2));
     assert_eq!(disk.counts().writes, before.writes + 1);
     assert_eq!(disk.counts().reads, before.reads, "the tail is known without reading");
@@ -73,13 +75,13 @@ fn group_commit_waits_for_the_sync_that_covers_it() {
     let disk = MemoryDisk::new(1);
     let mut replica = replica(&disk, Config { flush_messages: 1, ..Config::default() });
     let mut fired = Vec::new();
-    replica.append(now(5), batch(&["a"], 5), Origin::Client).unwrap();
+    replica.append(now(5), batch(&["a"], 5), Origin::Client, Acks::All).unwrap();
     assert!(replica.needs_sync(now(5).at));
     replica.wait_committed(Offset(1), 11);
-    replica.watch(12);
+    replica.watch(Isolation::HighWatermark, 12);
     let job = replica.start_sync(now(7).at).unwrap();
     assert!(!replica.needs_sync(now(5).at), "one at a time");
-    replica.append(now(6), batch(&["b"], 6), Origin::Client).unwrap();
+    replica.append(now(6), batch(&["b"], 6), Origin::Client, Acks::All).unwrap();
     replica.wait_committed(Offset(2), 13);
     replica.take_fired(&mut fired);
     assert_eq!(fired, []);
@@ -107,7 +109,7 @@ fn epochs_and_offsets_are_answered() {
     assert_eq!((earliest.offset, earliest.leader_epoch), (Offset(0), LeaderEpoch(3)));
     assert_eq!(replica.offset_for_leader_epoch(LeaderEpoch(3), LeaderEpoch::NONE), Ok((LeaderEpoch(3), Offset(0))));
     for (at, value) in [(10, "a"), (30, "b"), (20, "c")] {
-        replica.append(now(at), batch(&[value], at), Origin::Client).unwrap();
+        replica.append(now(at), batch(&[value], at), Origin::Client, Acks::All).unwrap();
     }
     let mut list = |spec| {
         let found = replica.list_offset(spec, Isolation::HighWatermark, LeaderEpoch(3)).unwrap();
@@ -135,16 +137,16 @@ fn epochs_and_offsets_are_answered() {
 fn a_full_disk_refuses_and_a_failing_one_takes_the_partition_offline() {
     let disk = MemoryDisk::new(1);
     let mut replica = replica(&disk, Config::default());
-    replica.append(now(5), batch(&["a"], 5), Origin::Client).unwrap();
+    replica.append(now(5), batch(&["a"], 5), Origin::Client, Acks::All).unwrap();
     disk.set_capacity_bytes(150);
-    let refused = replica.append(now(6), batch(&["b"], 6), Origin::Client).unwrap_err();
+    let refused = replica.append(now(6), batch(&["b"], 6), Origin::Client, Acks::All).unwrap_err();
     assert_eq!(refused.code, ErrorCode::KAFKA_STORAGE_ERROR);
     assert_eq!(replica.offline_reason(), None);
     assert_eq!(values(&mut replica, &Read::default()), [(0, "a".into())]);
     disk.set_capacity_bytes(u64::MAX);
-    assert_eq!(replica.append(now(7), batch(&["c"], 7), Origin::Client).unwrap().base_offset, Offset(1));
+    assert_eq!(replica.append(now(7), batch(&["c"], 7), Origin::Client, Acks::All).unwrap().base_offset, Offset(1));
     assert_eq!(values(&mut replica, &Read::default()), [(0, "a".into()), (1, "c".into())]);
-    replica.watch(9);
+    replica.watch(Isolation::HighWatermark, 9);
     disk.inject(log::Fault {
         operation: log::Operation::Write,
         path: ".log".into(),
@@ -153,7 +155,7 @@ fn a_full_disk_refuses_and_a_failing_one_takes_the_partition_offline() {
         times: 1,
         torn_bytes: 10,
     });
-    let failed = replica.append(now(8), batch(&["d"], 8), Origin::Client).unwrap_err();
+    let failed = replica.append(now(8), batch(&["d"], 8), Origin::Client, Acks::All).unwrap_err();
     assert_eq!(failed.code, ErrorCode::KAFKA_STORAGE_ERROR);
     assert!(replica.offline_reason().is_some_and(|reason| reason.contains("topic-0/00000000000000000000.log")));
     let mut fired = Vec::new();
@@ -174,17 +176,17 @@ fn committed_readers_see_no_undecided_record() {
     };
     let mut builder = Builder::new(template);
     builder.append(Timestamp(1), None, Some(b"t"), &[]);
-    replica.append(now(1), batch(&["a"], 1), Origin::Client).unwrap();
-    replica.append(now(1), builder.finish(), Origin::Client).unwrap();
-    replica.append(now(1), batch(&["b"], 1), Origin::Client).unwrap();
+    replica.append(now(1), batch(&["a"], 1), Origin::Client, Acks::All).unwrap();
+    replica.append(now(1), builder.finish(), Origin::Client, Acks::All).unwrap();
+    replica.append(now(1), batch(&["b"], 1), Origin::Client, Acks::All).unwrap();
     let committed = Read { isolation: Isolation::Committed, ..Read::default() };
     assert_eq!(replica.last_stable_offset(), Offset(1));
     assert_eq!(values(&mut replica, &committed), [(0, "a".into())]);
     let latest = replica.list_offset(OffsetSpec::Latest, Isolation::Committed, LeaderEpoch::NONE).unwrap();
     assert_eq!(latest.offset, Offset(1));
-    replica.watch(3);
+    replica.watch(Isolation::HighWatermark, 3);
     let abort = EndTransaction { commit: false, coordinator_epoch: 1 }.batch(template, Timestamp(2));
-    replica.append(now(2), abort, Origin::Coordinator).unwrap();
+    replica.append(now(2), abort, Origin::Coordinator, Acks::All).unwrap();
     let mut fired = Vec::new();
     replica.take_fired(&mut fired);
     assert_eq!(fired, [Fired::Changed { watcher: 3 }]);
@@ -200,10 +202,10 @@ fn a_restart_keeps_what_was_acknowledged() {
     let disk = MemoryDisk::new(1);
     let config = Config { flush_messages: 1, ..Config::default() };
     let mut before = replica(&disk, config.clone());
-    before.append(now(5), batch(&["a"], 5), Origin::Client).unwrap();
+    before.append(now(5), batch(&["a"], 5), Origin::Client, Acks::All).unwrap();
     let job = before.start_sync(now(5).at).unwrap();
     before.sync_done(now(5), job.run());
-    before.append(now(5), batch(&["b"], 5), Origin::Client).unwrap();
+    before.append(now(5), batch(&["b"], 5), Origin::Client, Acks::All).unwrap();
     disk.lose_power();
     let recovery = log::Recovery {
         disk: disk.clone(),
@@ -216,7 +218,7 @@ fn a_restart_keeps_what_was_acknowledged() {
         cleaned_to: Offset(0),
     };
     let (log, _) = recovery.run().unwrap();
-    let mut after = Replica::lead(log, LeaderEpoch(3));
+    let mut after = Replica::lead(log, NodeId(1), LeaderEpoch(3));
     assert!(after.high_watermark() >= Offset(1));
     assert_eq!(values(&mut after, &Read::default())[0], (0, "a".into()));
 }

@@ -25,6 +25,14 @@ number!(
     LeaderEpoch(i32)
 );
 number!(
+    /// The version of what the controller decided about a partition: its leader, its ISR, its replicas.
+    PartitionEpoch(i32)
+);
+number!(
+    /// One registration of a broker with the controller; -1 where none is known.
+    BrokerEpoch(i64)
+);
+number!(
     /// A node of the cluster, as `node.id` names it.
     NodeId(i32)
 );
@@ -74,6 +82,14 @@ impl Offset {
 
 impl LeaderEpoch {
     pub const NONE: LeaderEpoch = LeaderEpoch(-1);
+}
+
+impl PartitionEpoch {
+    pub const NONE: PartitionEpoch = PartitionEpoch(-1);
+}
+
+impl BrokerEpoch {
+    pub const NONE: BrokerEpoch = BrokerEpoch(-1);
 }
 
 impl ProducerId {

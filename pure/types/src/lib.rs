@@ -12,8 +12,8 @@ mod time;
 
 pub use error::ErrorCode;
 pub use ids::{
-    LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, ShardId, TopicId, TopicPartition,
-    Uuid,
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    ShardId, TopicId, TopicPartition, Uuid,
 };
 pub use rng::Rng;
 pub use text::Text;

@@ -102,6 +102,7 @@ fn look<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
                     isolation: fetching.isolation,
                     current_leader_epoch: wanted.current_leader_epoch,
                     last_fetched_epoch: wanted.last_fetched_epoch,
+                    ..Read::default()
                 };
                 Work::Partition { partition, op: PartitionOp::Fetch(read) }
             }
