@@ -37,6 +37,9 @@ impl<D: Disk> Log<D> {
         if begins_before {
             self.start = start;
             self.high_watermark = start;
+            // What was durable up to the start ends where the batch begins now.
+            let job = self.start_sync();
+            self.sync_done(job.run())?;
         }
         Ok(bytes)
     }

@@ -348,7 +348,8 @@ impl<D: Disk> Recovery<D> {
                 self.disk.remove(&names::path(&self.identity.folder, *base, suffix))?;
             }
         }
-        Ok(())
+        // What takes their place may be durable before their names are gone.
+        if bases.is_empty() { Ok(()) } else { Ok(self.disk.sync_folder(&self.identity.folder)?) }
     }
 
     fn settle_offsets(&self, log: &mut Log<D>, report: &mut Report) -> Result<(), Error> {
@@ -364,7 +365,7 @@ impl<D: Disk> Recovery<D> {
             self.drop_segments(&bases, report)?;
             log.restart_at(log.start, self.now.wall);
         }
-        log.synced = self.recovery_point.clamp(log.start.min(log.end), log.end);
+        log.synced = self.recovery_point.clamp(log.segments[0].base.min(log.end), log.end);
         log.cleaned_to = if self.cleaned_to > log.end { log.start } else { self.cleaned_to.max(log.start) };
         log.cleaned_synced = log.cleaned_to;
         log.folder_synced = log.made && self.recovery_point > Offset::ZERO;

@@ -33,7 +33,8 @@ impl<D: Disk> Log<D> {
         let doomed: Vec<Offset> = self.segments.drain(..count).map(|segment| segment.base).collect();
         self.open_sealed.retain(|base| !doomed.contains(base));
         self.start = self.start.max(self.segments[0].base);
-        self.synced = self.synced.max(self.start);
+        // The start may lie within a segment whose records below it are not durable either.
+        self.synced = self.synced.max(self.segments[0].base);
         self.cleaned_to = self.cleaned_to.max(self.start);
         self.doom(now, &doomed, &names::SEGMENT_SUFFIXES)?;
         if self.epochs.truncate_start(self.start) { self.write_epochs() } else { Ok(()) }

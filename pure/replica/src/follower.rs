@@ -3,6 +3,7 @@
 use crate::role::Role;
 use crate::{Failure, Following, Replica};
 use log::{Disk, Error, Log};
+use record::Header;
 use types::{ErrorCode, LeaderEpoch, NodeId, Now, Offset};
 
 /// What a follower asks its leader for.
@@ -76,6 +77,13 @@ impl<D: Disk> Replica<D> {
             let message = format!("the answer to a fetch at {} is of no use at {}", fetched.offset, log.end_offset());
             return Err(Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message));
         }
+        if spans(fetched) && log.start_offset() < fetched.offset && fetched.log_start_offset >= fetched.offset {
+            // All that is here is deleted there, and was not even the same: a batch of the leader lies across the end.
+            let restarted = log.truncate_fully_and_start_at(now, fetched.offset);
+            self.truncated(restarted)?;
+            self.raise_high_watermark(fetched.offset);
+        }
+        let log = self.online()?;
         let appended = log.append_as_is(now, fetched.records);
         let (start, end) = (log.start_offset(), log.end_offset());
         if end != fetched.offset {
@@ -161,4 +169,9 @@ impl<D: Disk> Replica<D> {
             }
         }
     }
+}
+
+/// The first batch begins before what was asked for.
+fn spans(fetched: &Fetched) -> bool {
+    Header::parse(fetched.records).is_ok_and(|header| header.base_offset < fetched.offset)
 }

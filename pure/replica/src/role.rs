@@ -86,8 +86,11 @@ impl<D: Disk> Replica<D> {
         true
     }
 
+    /// What a broker hears of the past after a start may be older than its log.
     fn is_news(&self, leader_epoch: LeaderEpoch, partition_epoch: PartitionEpoch) -> bool {
-        (leader_epoch, partition_epoch) > (self.leader_epoch, self.partition_epoch)
+        let latest = self.log.as_ref().ok().and_then(Log::latest_epoch);
+        let newest = (leader_epoch, partition_epoch) > (self.leader_epoch, self.partition_epoch);
+        newest && latest.is_none_or(|latest| leader_epoch >= latest)
     }
 
     #[must_use]
