@@ -1,0 +1,165 @@
+//! A log that is copied from another, as a follower does it: what both know is the same, however the bytes were cut.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use log::{Config, DiskFile, Identity, Log, MemoryDisk, Origin, Range, Recovery, Trust};
+use record::{Builder, EndTransaction, Rules, Template};
+use std::sync::Arc;
+use types::{Instant, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Rng, Sequence, Timestamp, Uuid};
+
+fn now(ms: i64) -> Now {
+    Now { at: Instant(u64::try_from(ms).unwrap() * 1000), wall: Timestamp(ms) }
+}
+
+fn config(segment_bytes: u32) -> Arc<Config> {
+    Arc::new(Config { segment_bytes, index_interval_bytes: 100, ..Config::default() })
+}
+
+fn create(disk: &MemoryDisk, segment_bytes: u32) -> Log<MemoryDisk> {
+    let identity = Identity { folder: "t-0".into(), topic: Uuid([7; 16]) };
+    Log::create(disk.clone(), identity, config(segment_bytes), now(1))
+}
+
+/// Plain, transactional and control batches of several epochs.
+fn fill(log: &mut Log<MemoryDisk>, rng: &mut Rng) {
+    let mut sequence = 0;
+    let mut epoch = 0;
+    for at in 1..60 {
+        let template = match rng.below(3) {
+            0 => Template::default(),
+            _ => Template {
+                producer_id: ProducerId(4),
+                producer_epoch: ProducerEpoch(0),
+                base_sequence: Sequence(sequence),
+                transactional: true,
+                ..Template::default()
+            },
+        };
+        epoch += i32::from(rng.one_in(10));
+        let (bytes, origin) = if template.transactional && rng.one_in(4) {
+            let marker = EndTransaction { commit: rng.one_in(2), coordinator_epoch: 1 };
+            (marker.batch(template, Timestamp(at)), Origin::Coordinator)
+        } else {
+            let mut builder = Builder::new(template);
+            let count = 1 + i32::try_from(rng.below(4)).unwrap();
+            for _ in 0..count {
+                builder.append(Timestamp(at * 7 % 40), None, Some(&[b'v'; 30]), &[]);
+            }
+            if template.transactional {
+                sequence += count;
+            }
+            (builder.finish(), Origin::Client)
+        };
+        let mut batches = record::validate(bytes, &Rules::default()).unwrap();
+        log.append(now(at), &mut batches, LeaderEpoch(epoch), origin).unwrap();
+    }
+}
+
+fn bytes_from(log: &mut Log<MemoryDisk>, from: Offset, max_bytes: u32) -> Vec<u8> {
+    let range = Range { from, upper: log.end_offset(), max_bytes, min_one_batch: true };
+    let Some(piece) = log.read(&range).unwrap() else { return Vec::new() };
+    let mut bytes = vec![0; piece.length as usize];
+    piece.file.read_at(piece.position, &mut bytes).unwrap();
+    bytes
+}
+
+fn all_bytes(log: &mut Log<MemoryDisk>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut at = log.start_offset();
+    while at < log.end_offset() {
+        let bytes = bytes_from(log, at, u32::MAX);
+        at = record::Batches::new(&bytes).map(|batch| batch.unwrap().0.next_offset()).last().unwrap();
+        out.extend(bytes);
+    }
+    out
+}
+
+/// Everything that a log knows of what it holds.
+fn knowledge(log: &mut Log<MemoryDisk>) -> String {
+    let end = log.end_offset();
+    let ends: Vec<_> = (0..12).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect();
+    let dated: Vec<_> = (0..42).map(|ms| log.offset_for_timestamp(Timestamp(ms)).unwrap()).collect();
+    let producers: Vec<_> = log.producers().map(|(id, producer)| (id, producer.clone())).collect();
+    let aborted = log.aborted(Offset::ZERO, end).unwrap();
+    let unstable = log.first_unstable_offset();
+    format!("{end} {ends:?} {dated:?} {:?} {producers:?} {aborted:?} {unstable:?}", log.max_timestamp().unwrap())
+}
+
+#[test]
+fn a_copy_knows_what_the_original_knows() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let (disk, copied) = (MemoryDisk::new(seed), MemoryDisk::new(seed + 1));
+        let mut original = create(&disk, 700);
+        fill(&mut original, &mut rng);
+        // Segments of another size, too small for what comes at once, or large.
+        let segment_bytes = 200 + u32::try_from(rng.below(2000)).unwrap();
+        let mut copy = create(&copied, segment_bytes);
+        while copy.end_offset() < original.end_offset() {
+            let mut bytes = bytes_from(&mut original, copy.end_offset(), 1 + u32::try_from(rng.below(900)).unwrap());
+            let first = record::Header::parse(&bytes).unwrap().size_bytes();
+            // A batch that is cut off is left for the next time.
+            let kept = bytes.len() - usize::try_from(rng.below(20)).unwrap();
+            bytes.truncate(kept.max(first));
+            let appended = copy.append_as_is(now(70), &bytes).unwrap();
+            assert!(appended >= first && appended <= bytes.len());
+        }
+        assert_eq!(all_bytes(&mut copy), all_bytes(&mut original), "seed {seed}");
+        let known = knowledge(&mut original);
+        assert_eq!(knowledge(&mut copy), known, "seed {seed}");
+        copy.stop().unwrap();
+        let recovery = Recovery {
+            disk: copied.clone(),
+            identity: Identity { folder: "t-0".into(), topic: Uuid([7; 16]) },
+            config: config(segment_bytes),
+            now: now(71),
+            trust: Trust::Killed,
+            recovery_point: Offset::ZERO,
+            start_offset: Offset::ZERO,
+            cleaned_to: Offset::ZERO,
+        };
+        drop(copy);
+        assert_eq!(knowledge(&mut recovery.run().unwrap().0), known, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_comes_at_once_is_written_at_once() {
+    let (disk, copied) = (MemoryDisk::new(1), MemoryDisk::new(2));
+    let mut original = create(&disk, 1 << 20);
+    fill(&mut original, &mut Rng::new(5));
+    let bytes = all_bytes(&mut original);
+    let mut copy = create(&copied, 1 << 20);
+    copy.append_as_is(now(1), &bytes[..record::Header::parse(&bytes).unwrap().size_bytes()]).unwrap();
+    let before = copied.counts();
+    let rest = bytes_from(&mut original, copy.end_offset(), 1000);
+    copy.append_as_is(now(2), &rest).unwrap();
+    // The batches are one write; a new epoch is another, and so is an aborted transaction.
+    let epochs = record::Batches::new(&rest).map(|batch| batch.unwrap().0.leader_epoch.0).max().unwrap();
+    let markers = copy.aborted(Offset::ZERO, copy.end_offset()).unwrap().len();
+    let writes = copied.counts().writes - before.writes;
+    assert!(writes <= 1 + u64::from(epochs > 0) + markers as u64, "{writes} writes");
+}
+
+#[test]
+fn what_does_not_continue_the_log_is_refused() {
+    let disk = MemoryDisk::new(1);
+    let mut original = create(&disk, 1 << 20);
+    fill(&mut original, &mut Rng::new(5));
+    let bytes = all_bytes(&mut original);
+    let first = record::Header::parse(&bytes).unwrap().size_bytes();
+    let mut copy = create(&MemoryDisk::new(2), 1 << 20);
+    assert_eq!(copy.append_as_is(now(1), &bytes[..first - 1]), Ok(0));
+    assert_eq!(copy.append_as_is(now(1), &bytes[..first]), Ok(first));
+    let again = copy.append_as_is(now(1), &bytes[..first]).unwrap_err().to_string();
+    assert!(again.contains("the log ends at"), "{again}");
+    let mut broken = bytes[first..].to_vec();
+    let last = record::Header::parse(&broken).unwrap().size_bytes() - 1;
+    broken[last] ^= 1;
+    let broken = copy.append_as_is(now(1), &broken).unwrap_err().to_string();
+    assert!(broken.contains("checksum"), "{broken}");
+    // What compaction left out may be missing.
+    let second = record::Header::parse(&bytes[first..]).unwrap().size_bytes();
+    assert!(copy.append_as_is(now(1), &bytes[first + second..]).is_ok());
+    assert_eq!(copy.end_offset(), original.end_offset());
+}
