@@ -77,6 +77,7 @@ fn all_bytes(log: &mut Log<MemoryDisk>) -> Vec<u8> {
 /// Everything that a log knows of what it holds.
 fn knowledge(log: &mut Log<MemoryDisk>) -> String {
     let end = log.end_offset();
+    log.set_high_watermark(end);
     let ends: Vec<_> = (0..12).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect();
     let dated: Vec<_> = (0..42).map(|ms| log.offset_for_timestamp(Timestamp(ms)).unwrap()).collect();
     let producers: Vec<_> = log.producers().map(|(id, producer)| (id, producer.clone())).collect();
