@@ -348,13 +348,14 @@ fn a_change_of_unknown_fate_counts() {
     check(
         "lead 3.0 1; append 5; fetch 2@5/3; isr; error version; append 1; isr; lead 3.2 1; append 1",
         expect![[r#"
-        1: 0..5 hw=5
-        hw=5 bytes=0
-        propose [1, 2]
-        1: 0..5 hw=5
-        1: 0..6 hw=5
-        nothing to propose
-    "#]],
+            1: 0..5 hw=5
+            hw=5 bytes=0
+            propose [1, 2]
+            1: 0..5 hw=5
+            1: 0..6 hw=5
+            nothing to propose
+            1: 0..7 hw=5
+        "#]],
     );
     // A plain refusal ends it; one after an attempt without an answer does not.
     check(
@@ -380,6 +381,7 @@ fn a_change_of_unknown_fate_counts() {
             1: 0..6 hw=5
             nothing to propose
             nothing to propose
+            1: 0..7 hw=7
         "#]],
     );
 }
