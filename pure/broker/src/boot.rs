@@ -10,7 +10,7 @@ use crate::shard::{Parts, Shard};
 use log::checkpoint::{Offsets, decode_offsets};
 use log::{Disk, Trust};
 use metadata::config::Settings;
-use metadata::controller::{Command, SUPPORTED_FEATURES};
+use metadata::controller::{Command, LastStop, Registration, SUPPORTED_FEATURES};
 use metadata::{Broker, Endpoint};
 use std::fmt;
 use std::sync::Arc;
@@ -95,9 +95,13 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
         peer,
     };
     let broker = registration(&node, controlling.end_offset().0, &mut rng);
-    let clean_start = last_run.trust == Trust::Stopped;
-    let register = Command::RegisterBroker { broker, clean_start };
-    controlling.decide_now(&register, now, &mut rng).map_err(metadata)?;
+    let last_stop = match last_run.trust {
+        Trust::Stopped => LastStop::Clean,
+        Trust::Killed => LastStop::Killed,
+        Trust::PowerLost => LastStop::PowerLost,
+    };
+    let registration = Registration { broker, last_stop, replaces_living: false };
+    controlling.decide_now(&Command::RegisterBroker(Box::new(registration)), now, &mut rng).map_err(metadata)?;
     mark_running(&disk)?;
 
     let mut notes = Vec::new();

@@ -179,7 +179,7 @@ impl<D: Disk> Shard<D> {
             ControllerWork::AutoCreate(names) => {
                 // Somebody else may have asked for the same before this came here.
                 let missing = names.iter().filter(|name| controlling.machine.image().topic_by_name(name).is_none());
-                let topics = missing.map(|name| controlling.machine.auto_topic(name)).collect();
+                let topics = missing.map(|name| controlling.machine.auto_topic(name, 1)).collect();
                 Command::CreateTopics { topics, validate_only: false }
             }
         };

@@ -37,6 +37,14 @@ pub struct Partition {
     pub partition_epoch: i32,
 }
 
+impl Partition {
+    /// Whether replicas move to other brokers.
+    #[must_use]
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+}
+
 /// A topic. Its partitions are numbered from 0 without a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
@@ -132,6 +140,8 @@ pub struct Image {
     brokers: OrdMap<NodeId, Arc<Broker>>,
     features: OrdMap<Text, i16>,
     next_producer_id: ProducerId,
+    /// How many partitions each node leads; follows from the topics. None is not kept.
+    leaderships: OrdMap<NodeId, usize>,
 }
 
 impl Image {
@@ -158,6 +168,22 @@ impl Image {
     #[must_use]
     pub fn topic_count(&self) -> usize {
         self.topics.len()
+    }
+
+    /// How many partitions a node leads.
+    #[must_use]
+    pub fn leaderships(&self, node: NodeId) -> usize {
+        self.leaderships.get(&node).copied().unwrap_or(0)
+    }
+
+    /// Partitions whose replicas move to other brokers.
+    pub fn reassigning(&self) -> impl Iterator<Item = (&Arc<Topic>, PartitionIndex, &Partition)> {
+        self.topics().flat_map(|topic| {
+            let numbered = (0..).map(PartitionIndex).zip(topic.partitions.iter().map(AsRef::as_ref));
+            numbered
+                .filter(|(_, partition): &(_, &Partition)| partition.is_reassigning())
+                .map(move |(index, partition)| (topic, index, partition))
+        })
     }
 
     #[must_use]
@@ -309,6 +335,8 @@ impl Image {
     fn set_partition(&mut self, record: &PartitionRecord, delta: &mut Delta) -> Result<(), Inconsistent> {
         let topic = self.topic_mut(record.topic_id)?;
         let partition = Arc::new(Partition::from(record));
+        let after = partition.leader;
+        let before = usize::try_from(record.partition_id).ok().and_then(|index| topic.partitions.get(index)?.leader);
         match usize::try_from(record.partition_id) {
             Ok(index) if index < topic.partitions.len() => topic.partitions[index] = partition,
             Ok(index) if index == topic.partitions.len() => topic.partitions.push(partition),
@@ -317,6 +345,7 @@ impl Image {
                 return inconsistent(format!("partition {} of topic {name}, which has {count}", record.partition_id));
             }
         }
+        self.count_leader(before, after);
         delta.changed(record.topic_id, PartitionIndex(record.partition_id));
         Ok(())
     }
@@ -327,15 +356,38 @@ impl Image {
         let Some(partition) = topic.partitions.get_mut(index) else {
             return inconsistent(format!("topic {} has no partition {}", topic.name, record.partition_id));
         };
-        Arc::make_mut(partition).merge(record);
+        let before = partition.leader;
+        let partition = Arc::make_mut(partition);
+        partition.merge(record);
+        let after = partition.leader;
+        self.count_leader(before, after);
         delta.changed(record.topic_id, PartitionIndex(record.partition_id));
         Ok(())
+    }
+
+    /// A partition's leader was `before` and is `after`.
+    fn count_leader(&mut self, before: Option<NodeId>, after: Option<NodeId>) {
+        if before == after {
+            return;
+        }
+        if let Some(node) = before {
+            match self.leaderships(node) {
+                0 | 1 => self.leaderships.remove(&node),
+                count => self.leaderships.insert(node, count - 1),
+            };
+        }
+        if let Some(node) = after {
+            self.leaderships.insert(node, self.leaderships(node).saturating_add(1));
+        }
     }
 
     fn remove_topic(&mut self, id: TopicId, delta: &mut Delta) -> Result<(), Inconsistent> {
         let Some(topic) = self.topics.remove(&id) else {
             return inconsistent(format!("there is no topic {id} to remove"));
         };
+        for partition in &topic.partitions {
+            self.count_leader(partition.leader, None);
+        }
         self.names.remove(&topic.name);
         if let Some(key) = collision_key(&topic.name) {
             self.collisions.remove(&key);
@@ -454,10 +506,10 @@ impl From<&PartitionRecord> for Partition {
 }
 
 /// What a PartitionChangeRecord carries for "the leader stays".
-const LEADER_STAYS: i32 = -2;
+pub(crate) const LEADER_STAYS: i32 = -2;
 
 impl Partition {
-    fn merge(&mut self, record: &PartitionChangeRecord) {
+    pub(crate) fn merge(&mut self, record: &PartitionChangeRecord) {
         let take = |field: &mut Vec<NodeId>, change: &Option<Vec<i32>>| {
             if let Some(change) = change {
                 *field = nodes(change);

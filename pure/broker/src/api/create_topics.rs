@@ -51,6 +51,7 @@ fn new_topic(topic: CreatableTopic) -> NewTopic {
             .into_iter()
             .map(|config| (config.name.detached(), config.value.as_ref().map(Text::detached)))
             .collect(),
+        living_only: false,
     }
 }
 

@@ -29,13 +29,14 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let epoch = shard.image.broker(shard.node.id).map_or(-1, |broker| broker.epoch);
     let allocate = Work::controller(Command::AllocateProducerIds { broker: shard.node.id, epoch });
     Ok(Step::one(allocate, move |shard, outcome| match outcome {
-        Outcome::Controller(Reply::AllocateProducerIds { first, count }) => {
-            shard.producer_ids = first.0..first.0.saturating_add(i64::from(count));
+        Outcome::Controller(Reply::AllocateProducerIds(Ok(block))) => {
+            shard.producer_ids = block.first.0..block.first.0.saturating_add(i64::from(block.count));
             match shard.producer_ids.next() {
                 Some(id) => reply(&request, id),
                 None => refuse(shard, &request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
             }
         }
+        Outcome::Controller(Reply::AllocateProducerIds(Err(refused))) => refuse(shard, &request, refused.code),
         other => {
             let (code, _) = other.into_failure();
             refuse(shard, &request, code)

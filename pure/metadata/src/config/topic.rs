@@ -191,6 +191,18 @@ impl TopicConfig {
             unclean_leader_election: values.boolean("unclean.leader.election.enable"),
         }
     }
+
+    /// `effective` of this value alone.
+    #[must_use]
+    pub fn min_insync_replicas(settings: &Settings, set: &Overrides) -> i32 {
+        Values { settings, set }.i32("min.insync.replicas")
+    }
+
+    /// `effective` of this value alone.
+    #[must_use]
+    pub fn unclean_leader_election(settings: &Settings, set: &Overrides) -> bool {
+        Values { settings, set }.boolean("unclean.leader.election.enable")
+    }
 }
 
 struct Values<'a> {

@@ -1,62 +1,210 @@
-//! Registration of brokers, and blocks of producer ids.
+//! Brokers come and go: registration, fencing, unregistration, and blocks of producer ids.
 
-use super::Reply;
-use crate::generated::{PartitionChangeRecord, ProducerIdsRecord, Record};
-use crate::image::{Broker, Image, Partition, Topic};
+use super::change::{Change, Rules, has_directory, walk};
+use super::features::SUPPORTED_FEATURES;
+use super::{LastStop, ProducerIds, Registration};
+use crate::Refused;
+use crate::config::Settings;
+use crate::generated::{BrokerRegistrationChangeRecord, ProducerIdsRecord, Record, UnregisterBrokerRecord};
+use crate::image::{Broker, Image, Partition};
 use crate::snapshot::{METADATA_VERSION, broker_record, feature_record};
-use types::{NodeId, ProducerId, Text};
+use types::{ErrorCode, NodeId, ProducerId, Text};
 
 /// How many producer ids a broker is given at once.
 pub const PRODUCER_IDS_PER_BLOCK: i32 = 1000;
 
-/// The level of metadata.version of Kafka 4.3 (4.3-IV0), which our records are written at.
-const METADATA_VERSION_LEVEL: i16 = 30;
+fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused::new(code, message))
+}
 
-/// Features with the lowest and highest level that a broker supports. A highest level of 0 is a feature that clients
-/// may ask about and that is not there.
-pub const SUPPORTED_FEATURES: &[(&str, i16, i16)] =
-    &[(METADATA_VERSION, 7, METADATA_VERSION_LEVEL), ("group.version", 0, 0), ("transaction.version", 0, 0)];
+/// The registration that a broker acts under.
+pub(super) fn registered(image: &Image, id: NodeId, epoch: i64) -> Result<&Broker, Refused> {
+    let Some(broker) = image.broker(id) else {
+        return refuse(ErrorCode::BROKER_ID_NOT_REGISTERED, format!("Broker {id} is not registered."));
+    };
+    if broker.epoch != epoch {
+        let message = format!("Expected broker epoch {}, but broker {id} gave {epoch}.", broker.epoch);
+        return refuse(ErrorCode::STALE_BROKER_EPOCH, message);
+    }
+    Ok(broker)
+}
 
-pub(super) fn allocate_producer_ids(image: &Image, broker: NodeId, epoch: i64) -> (Vec<Record>, Reply) {
+pub(super) fn allocate_producer_ids(
+    image: &Image,
+    broker: NodeId,
+    epoch: i64,
+) -> Result<(Vec<Record>, ProducerIds), Refused> {
+    registered(image, broker, epoch)?;
     let first = image.next_producer_id();
     let next = first.0.checked_add(PRODUCER_IDS_PER_BLOCK.into()).expect("blocks of 1,000 do not use up 2^63 ids");
     let record =
         ProducerIdsRecord { broker_id: broker.0, broker_epoch: epoch, next_producer_id: next, ..Default::default() };
-    let reply = Reply::AllocateProducerIds { first: ProducerId(first.0), count: PRODUCER_IDS_PER_BLOCK };
-    (vec![Record::ProducerIds(record)], reply)
+    let block = ProducerIds { first: ProducerId(first.0), count: PRODUCER_IDS_PER_BLOCK };
+    Ok((vec![Record::ProducerIds(record)], block))
 }
 
-/// A broker starts. The first one of a cluster finalises its features. Partitions without a living leader that it is
-/// in sync for are led by it; after an unclean start those that it led already get a new leader epoch, because what
-/// the crash cut off its logs must not be confused with what is written now.
-pub(super) fn register(image: &Image, broker: &Broker, clean_start: bool) -> Vec<Record> {
-    let mut records = Vec::new();
-    if image.feature(METADATA_VERSION).is_none() {
-        records.push(feature_record(&Text::from_static(METADATA_VERSION), METADATA_VERSION_LEVEL));
+/// A broker starts. The first one of a cluster finalises its features. What the broker's last run leaves behind is
+/// settled first: it leads nothing and is in no ISR until it lives again.
+pub(super) fn register(
+    image: &Image,
+    settings: &Settings,
+    registration: &Registration,
+) -> Result<(Vec<Record>, i64), Refused> {
+    let broker = &registration.broker;
+    let previous = image.broker(broker.id);
+    check(image, registration, previous)?;
+    if let Some(previous) = previous.filter(|previous| previous.incarnation == broker.incarnation) {
+        // The same run says again who it is: it goes on as it was.
+        let (fenced, in_controlled_shutdown) = (previous.fenced, previous.in_controlled_shutdown);
+        let same = Broker { epoch: previous.epoch, fenced, in_controlled_shutdown, ..broker.clone() };
+        return Ok((vec![broker_record(&same)], previous.epoch));
     }
-    records.push(broker_record(broker));
+    let mut records = first_features(image);
     if broker.is_alive() {
-        for topic in image.topics() {
-            records.extend(led_again(image, topic, broker.id, clean_start));
+        records.push(broker_record(broker));
+        records.extend(arrive(image, settings, broker, registration.last_stop));
+    } else {
+        records.extend(restart(image, settings, broker, registration.last_stop));
+        records.push(broker_record(broker));
+    }
+    Ok((records, broker.epoch))
+}
+
+fn check(image: &Image, registration: &Registration, previous: Option<&Broker>) -> Result<(), Refused> {
+    let broker = &registration.broker;
+    let other_run = previous.filter(|previous| previous.incarnation != broker.incarnation);
+    if other_run.is_some_and(|previous| registration.replaces_living && !previous.in_controlled_shutdown) {
+        let message = format!("Another broker is registered with that broker id: {}.", broker.id);
+        return refuse(ErrorCode::DUPLICATE_BROKER_REGISTRATION, message);
+    }
+    for (name, level) in image.features() {
+        let range = broker.features.iter().find(|(supported, _, _)| supported == name);
+        let (low, high) = range.map_or((0, 0), |(_, low, high)| (*low, *high));
+        if !(low..=high).contains(&level) {
+            let message = format!(
+                "Unable to register because the broker does not support finalized version {level} of {name}. The \
+                 broker wants a version between {low} and {high}, inclusive."
+            );
+            return refuse(ErrorCode::UNSUPPORTED_VERSION, message);
         }
     }
+    if broker.endpoints.is_empty() {
+        return refuse(ErrorCode::INVALID_REGISTRATION, format!("Broker {} has no listener.", broker.id));
+    }
+    for other in image.brokers().filter(|other| other.id != broker.id) {
+        if let Some(shared) = broker.directories.iter().find(|directory| other.directories.contains(*directory)) {
+            let message = format!(
+                "Broker {} has the log directory {shared} of broker {}: a data directory must not be copied to another \
+                 node.",
+                broker.id, other.id
+            );
+            return refuse(ErrorCode::INVALID_REGISTRATION, message);
+        }
+    }
+    Ok(())
+}
+
+fn first_features(image: &Image) -> Vec<Record> {
+    if image.feature(METADATA_VERSION).is_some() {
+        return Vec::new();
+    }
+    let newest = SUPPORTED_FEATURES.iter().filter(|(_, _, high)| *high > 0);
+    newest.map(|(name, _, high)| feature_record(&Text::from_static(name), *high)).collect()
+}
+
+/// A broker registers fenced: what it led is led by others, and what it lost it no longer counts for.
+fn restart(image: &Image, settings: &Settings, broker: &Broker, last_stop: LastStop) -> Vec<Record> {
+    let id = broker.id;
+    let rules = Rules::new(image, settings).without(id);
+    walk(
+        &rules,
+        |partition| holds(partition, id) || partition.leader == Some(id) || partition.last_known_elr.contains(&id),
+        |change| {
+            note_losses(change, broker, last_stop);
+            change.leave_isr(id);
+        },
+    )
+}
+
+/// A broker registers and lives at once. It leads what it led before, in a new epoch unless it stopped cleanly:
+/// what the crash cut off its logs must not be confused with what is written now.
+fn arrive(image: &Image, settings: &Settings, broker: &Broker, last_stop: LastStop) -> Vec<Record> {
+    let id = broker.id;
+    let rules = Rules::new(image, settings).with(broker);
+    let is_settled = |partition: &Partition| {
+        last_stop == LastStop::Clean && partition.leader == Some(id) && has_directory(broker, partition)
+    };
+    let concerns = |partition: &Partition| {
+        let unled = partition.leader.is_none_or(|leader| !rules.is_alive(leader));
+        (unled || partition.replicas.contains(&id)) && !is_settled(partition)
+    };
+    walk(&rules, concerns, |change| {
+        note_losses(change, broker, last_stop);
+        change.new_epoch = last_stop != LastStop::Clean && change.before().leader == Some(id);
+    })
+}
+
+fn note_losses(change: &mut Change<'_>, broker: &Broker, last_stop: LastStop) {
+    if !has_directory(broker, change.before()) {
+        change.lost_log(broker.id);
+    } else if last_stop == LastStop::PowerLost {
+        change.lost_end(broker.id);
+    }
+}
+
+fn holds(partition: &Partition, id: NodeId) -> bool {
+    partition.isr.contains(&id) || partition.eligible_leader_replicas.contains(&id)
+}
+
+/// A heartbeat found that a broker may live: it leads what nobody leads and it holds.
+pub(super) fn unfence(image: &Image, settings: &Settings, broker: &Broker) -> Vec<Record> {
+    let alive = Broker { fenced: false, ..broker.clone() };
+    let rules = Rules::new(image, settings).with(&alive);
+    let mut records = vec![registration_change(broker, -1, 0)];
+    records.extend(walk(&rules, |partition| partition.leader.is_none(), |_| ()));
     records
 }
 
-fn led_again(image: &Image, topic: &Topic, broker: NodeId, clean_start: bool) -> impl Iterator<Item = Record> {
-    let is_led = move |leader: NodeId| leader != broker && image.broker(leader).is_some_and(Broker::is_alive);
-    let must_lead = move |partition: &Partition| match partition.leader {
-        Some(leader) if leader == broker => !clean_start,
-        Some(leader) => !is_led(leader) && partition.isr.contains(&broker),
-        None => partition.isr.contains(&broker),
-    };
-    let numbered = (0..).zip(&topic.partitions).filter(move |(_, partition)| must_lead(partition));
-    numbered.map(move |(index, _)| {
-        Record::PartitionChange(PartitionChangeRecord {
-            partition_id: index,
-            topic_id: topic.id,
-            leader: broker.0,
-            ..Default::default()
-        })
+/// A broker is dead: others lead what it led, and it leaves every ISR.
+pub(super) fn fence(image: &Image, settings: &Settings, broker: &Broker) -> Vec<Record> {
+    let mut records = leave(image, settings, broker.id);
+    records.push(registration_change(broker, 1, 0));
+    records
+}
+
+fn leave(image: &Image, settings: &Settings, id: NodeId) -> Vec<Record> {
+    let rules = Rules::new(image, settings).without(id);
+    let concerns = |partition: &Partition| partition.isr.contains(&id) || partition.leader == Some(id);
+    walk(&rules, concerns, |change| change.leave_isr(id))
+}
+
+/// Moves away what others can lead, and leaves ISRs where others remain.
+pub(super) fn hand_over(image: &Image, settings: &Settings, id: NodeId) -> Vec<Record> {
+    let rules = Rules::new(image, settings).without(id);
+    let concerns = |partition: &Partition| partition.isr.contains(&id) && partition.isr.len() > 1;
+    walk(&rules, concerns, |change| {
+        change.stays_led = true;
+        change.leave_isr(id);
     })
+}
+
+/// `fenced` and `leaving` are 1 for yes, -1 for no, 0 for "as it is".
+pub(super) fn registration_change(broker: &Broker, fenced: i8, leaving: i8) -> Record {
+    Record::BrokerRegistrationChange(BrokerRegistrationChangeRecord {
+        broker_id: broker.id.0,
+        broker_epoch: broker.epoch,
+        fenced,
+        in_controlled_shutdown: leaving,
+        ..Default::default()
+    })
+}
+
+pub(super) fn unregister(image: &Image, settings: &Settings, id: NodeId) -> Result<Vec<Record>, Refused> {
+    let Some(broker) = image.broker(id) else {
+        return refuse(ErrorCode::BROKER_ID_NOT_REGISTERED, format!("Broker ID {id} is not currently registered"));
+    };
+    let mut records = leave(image, settings, id);
+    let (broker_id, broker_epoch) = (id.0, broker.epoch);
+    records.push(Record::UnregisterBroker(UnregisterBrokerRecord { broker_id, broker_epoch, ..Default::default() }));
+    Ok(records)
 }

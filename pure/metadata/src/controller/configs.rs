@@ -1,5 +1,6 @@
 //! AlterConfigs and IncrementalAlterConfigs.
 
+use super::elections::reconsider;
 use super::{ConfigChange, config_changes};
 use crate::Refused;
 use crate::config::{self, Overrides, Resource, ResourceKind, Settings};
@@ -31,7 +32,20 @@ pub(super) fn alter(
         };
         altered.push((resource.clone(), result));
     }
+    if records.iter().any(decides_leaders) {
+        // Both in one batch: whoever sees the new configuration sees what follows from it for the partitions.
+        let image = super::after(image, &records);
+        records.extend(reconsider(&image, &settings.with_dynamic(&image)));
+    }
     (records, altered)
+}
+
+/// Whether a change of configuration may change who leads, or who is eligible to.
+fn decides_leaders(record: &Record) -> bool {
+    let Record::Config(config) = record else {
+        return false;
+    };
+    ["min.insync.replicas", "unclean.leader.election.enable"].contains(&config.name.as_str())
 }
 
 fn alter_one(

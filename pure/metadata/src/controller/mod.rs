@@ -6,90 +6,34 @@
 //! committed image. Called by the broker's shard 0.
 
 mod brokers;
+mod change;
+mod command;
 mod configs;
 mod delete;
+mod directories;
+mod elections;
+mod features;
+mod heartbeat;
+mod isr;
+mod liveness;
 mod partitions;
+mod reassignments;
 mod topics;
 
-use crate::config::{ConfigEntry, Operation, Overrides, Resource, ResourceKind, Settings};
+use crate::config::{Overrides, Resource, ResourceKind, Settings};
 use crate::delta::Delta;
 use crate::generated::Record;
-use crate::image::{Broker, Image};
+use crate::image::Image;
 use crate::refused::Refused;
-use types::{NodeId, PartitionIndex, ProducerId, Rng, Text, TopicId};
+use types::{Rng, Text};
 
-pub use brokers::{PRODUCER_IDS_PER_BLOCK, SUPPORTED_FEATURES};
-
-/// What may be asked of the controller.
-#[derive(Clone, Debug)]
-pub enum Command {
-    CreateTopics { topics: Vec<NewTopic>, validate_only: bool },
-    DeleteTopics { topics: Vec<TopicName> },
-    CreatePartitions { topics: Vec<NewPartitions>, validate_only: bool },
-    AlterConfigs { changes: Vec<(Resource, ConfigChange)>, validate_only: bool },
-    AllocateProducerIds { broker: NodeId, epoch: i64 },
-    RegisterBroker { broker: Broker, clean_start: bool },
-}
-
-/// A topic to be created.
-#[derive(Clone, Debug, Default)]
-pub struct NewTopic {
-    pub name: Text,
-    /// -1 for `num.partitions`, or where `assignments` are given.
-    pub partitions: i32,
-    /// -1 for `default.replication.factor`, or where `assignments` are given.
-    pub replication_factor: i16,
-    pub assignments: Vec<(PartitionIndex, Vec<NodeId>)>,
-    pub configs: Vec<(Text, Option<Text>)>,
-}
-
-/// A topic by name or by id, never both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicName {
-    pub name: Option<Text>,
-    /// `Uuid::ZERO` where the name is given.
-    pub id: TopicId,
-}
-
-#[derive(Clone, Debug)]
-pub struct NewPartitions {
-    pub topic: Text,
-    /// How many there are to be in all.
-    pub count: i32,
-    /// Replicas of each added partition, where the client chooses them.
-    pub assignments: Option<Vec<Vec<NodeId>>>,
-}
-
-/// A change of one resource's configurations.
-#[derive(Clone, Debug)]
-pub enum ConfigChange {
-    /// AlterConfigs: what is not named returns to its default.
-    Replace(Vec<(Text, Option<Text>)>),
-    /// IncrementalAlterConfigs.
-    Incremental(Vec<(Text, Operation)>),
-    /// A change that the request itself got wrong.
-    Refused(Refused),
-}
-
-/// A topic as it was created.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CreatedTopic {
-    pub id: TopicId,
-    pub partitions: i32,
-    pub replication_factor: i16,
-    pub configs: Vec<ConfigEntry>,
-}
-
-/// The answers to a command, in the order of what it named.
-#[derive(Clone, Debug)]
-pub enum Reply {
-    CreateTopics(Vec<(Text, Result<CreatedTopic, Refused>)>),
-    DeleteTopics(Vec<(TopicName, Result<(), Refused>)>),
-    CreatePartitions(Vec<(Text, Result<(), Refused>)>),
-    AlterConfigs(Vec<(Resource, Result<(), Refused>)>),
-    AllocateProducerIds { first: ProducerId, count: i32 },
-    RegisterBroker,
-}
+pub use brokers::PRODUCER_IDS_PER_BLOCK;
+pub use command::{
+    Command, ConfigChange, CreatedTopic, ElectionKind, FeatureUpdate, Heartbeat, HeartbeatReply, IsrChange, LastStop,
+    NewPartitions, NewTopic, PartitionState, ProducerIds, Reassignment, Registration, Reply, TopicName, UpgradeType,
+};
+pub use features::SUPPORTED_FEATURES;
+pub use liveness::Liveness;
 
 #[derive(Clone, Debug)]
 pub struct Decision {
@@ -123,8 +67,14 @@ impl Controller {
 
     /// Decides, and counts on the records being committed.
     pub fn decide(&mut self, command: &Command, rng: &mut Rng) -> Decision {
+        let (records, reply) = self.answer(command, rng);
+        self.apply(&records);
+        Decision { records, reply }
+    }
+
+    fn answer(&self, command: &Command, rng: &mut Rng) -> (Vec<Record>, Reply) {
         let (image, settings) = (&self.image, &self.settings);
-        let (records, reply) = match command {
+        match command {
             Command::CreateTopics { topics, validate_only } => {
                 let (records, created) = topics::create(image, settings, topics, rng);
                 (kept(records, *validate_only), Reply::CreateTopics(created))
@@ -141,20 +91,56 @@ impl Controller {
                 let (records, altered) = configs::alter(image, settings, changes);
                 (kept(records, *validate_only), Reply::AlterConfigs(altered))
             }
-            Command::AllocateProducerIds { broker, epoch } => brokers::allocate_producer_ids(image, *broker, *epoch),
-            Command::RegisterBroker { broker, clean_start } => {
-                (brokers::register(image, broker, *clean_start), Reply::RegisterBroker)
+            Command::AllocateProducerIds { broker, epoch } => {
+                split(brokers::allocate_producer_ids(image, *broker, *epoch), Reply::AllocateProducerIds)
             }
-        };
-        self.apply(&records);
-        Decision { records, reply }
+            Command::RegisterBroker(registration) => {
+                split(brokers::register(image, settings, registration), Reply::RegisterBroker)
+            }
+            Command::Heartbeat(beat) => split(heartbeat::heartbeat(image, settings, beat), Reply::Heartbeat),
+            Command::FenceBroker { broker, epoch } => {
+                let current = image.broker(*broker).filter(|broker| broker.epoch == *epoch && !broker.fenced);
+                let records = current.map(|broker| brokers::fence(image, settings, broker));
+                (records.unwrap_or_default(), Reply::FenceBroker)
+            }
+            Command::UnregisterBroker { broker } => {
+                let records = brokers::unregister(image, settings, *broker);
+                split(records.map(|records| (records, ())), Reply::UnregisterBroker)
+            }
+            Command::AlterPartition { broker, epoch, partitions } => {
+                split(isr::alter(image, settings, *broker, *epoch, partitions), Reply::AlterPartition)
+            }
+            Command::ElectLeaders { kind, partitions } => {
+                let (records, elected) = elections::elect(image, settings, *kind, partitions.as_deref());
+                (records, Reply::ElectLeaders(elected))
+            }
+            Command::BalanceLeaders => {
+                let (records, more) = elections::balance(image, settings);
+                let moved = records.len();
+                (records, Reply::BalanceLeaders { moved, more })
+            }
+            Command::RetryElections => (elections::reconsider(image, settings), Reply::RetryElections),
+            Command::AlterPartitionReassignments { partitions, allow_replication_factor_change } => {
+                let allowed = *allow_replication_factor_change;
+                let (records, reassigned) = reassignments::alter(image, settings, partitions, allowed);
+                (records, Reply::AlterPartitionReassignments(reassigned))
+            }
+            Command::UpdateFeatures { updates, validate_only } => {
+                let records = features::update(image, settings, updates);
+                split(records.map(|records| (kept(records, *validate_only), ())), Reply::UpdateFeatures)
+            }
+            Command::AssignReplicasToDirs { broker, epoch, assignments } => {
+                let assigned = directories::assign(image, settings, *broker, *epoch, assignments);
+                split(assigned, Reply::AssignReplicasToDirs)
+            }
+        }
     }
 
     /// A topic that is created because a client asked for it: an internal one with its own shape, any other with the
-    /// defaults.
+    /// defaults. `voters` is how many nodes the quorum has: so many brokers are to be expected.
     #[must_use]
-    pub fn auto_topic(&self, name: &Text) -> NewTopic {
-        topics::auto(&self.image, &self.settings, name)
+    pub fn auto_topic(&self, name: &Text, voters: usize) -> NewTopic {
+        topics::auto(&self.image, &self.settings, name, voters)
     }
 
     fn apply(&mut self, records: &[Record]) {
@@ -166,6 +152,27 @@ impl Controller {
             self.settings = self.given.with_dynamic(&self.image);
         }
     }
+}
+
+/// A refusal has no records.
+fn split<T>(
+    answer: Result<(Vec<Record>, T), Refused>,
+    reply: impl FnOnce(Result<T, Refused>) -> Reply,
+) -> (Vec<Record>, Reply) {
+    match answer {
+        Ok((records, answered)) => (records, reply(Ok(answered))),
+        Err(refused) => (Vec::new(), reply(Err(refused))),
+    }
+}
+
+/// The image once these are applied, for a decision that goes on from there.
+fn after(image: &Image, records: &[Record]) -> Image {
+    let mut next = image.clone();
+    let mut delta = Delta::default();
+    for record in records {
+        next.apply(record, &mut delta).expect("a decision fits the image that it was made on");
+    }
+    next
 }
 
 fn kept(records: Vec<Record>, validate_only: bool) -> Vec<Record> {

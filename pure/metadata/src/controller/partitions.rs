@@ -62,9 +62,9 @@ fn grow(image: &Image, asked: &NewPartitions, room: &mut Room, rng: &mut Rng) ->
             .zip(chosen)
             .map(|(index, chosen)| assign(image, PartitionIndex(index), chosen, replicas))
             .collect::<Result<_, _>>()?,
-        None => place(image, added, i16::try_from(replicas).unwrap_or(i16::MAX), rng)?
+        None => place(image, added, i16::try_from(replicas).unwrap_or(i16::MAX), false, rng)?
             .into_iter()
-            .map(|replicas| new_partition(image, replicas).expect("only living brokers are given replicas"))
+            .map(|replicas| new_partition(image, replicas).expect("each is given a living broker"))
             .collect(),
     };
     Ok((current..).zip(&partitions).map(|(index, partition)| partition_record(topic.id, index, partition)).collect())

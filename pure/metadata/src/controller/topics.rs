@@ -37,33 +37,54 @@ pub(super) fn create(image: &Image, settings: &Settings, topics: &[NewTopic], rn
     (batch.records, created)
 }
 
-pub(super) fn auto(image: &Image, settings: &Settings, name: &Text) -> NewTopic {
+/// An internal topic of as many replicas as asked for, where there are or are to be brokers for them: one node must
+/// work without a setting, and a cluster of three that is just starting must not begin with a topic on one.
+pub(super) fn auto(image: &Image, settings: &Settings, name: &Text, voters: usize) -> NewTopic {
     let defaults = NewTopic { name: name.clone(), partitions: -1, replication_factor: -1, ..NewTopic::default() };
-    if *name != names::CONSUMER_OFFSETS {
+    let Some(shape) = internal(settings, name) else {
         return defaults;
-    }
-    let set = |name: &'static str, value: String| (Text::from_static(name), Some(Text::from(value)));
-    // As many replicas as asked for, where there are brokers for them: one node must work without a setting.
-    let brokers = i64::try_from(image.alive_brokers().count()).unwrap_or(i64::MAX).max(1);
-    let replicas = settings.i64("offsets.topic.replication.factor").min(brokers);
-    let codec = match settings.i64("offsets.topic.compression.codec") {
-        1 => "gzip",
-        2 => "snappy",
-        3 => "lz4",
-        4 => "zstd",
-        _ => "producer",
     };
+    let brokers = i64::try_from(image.brokers().count().max(voters)).unwrap_or(i64::MAX).max(1);
+    let replicas = settings.i64(shape.replication_factor).min(brokers);
     NewTopic {
-        partitions: i32::try_from(settings.i64("offsets.topic.num.partitions")).expect("an INT configuration"),
+        partitions: i32::try_from(settings.i64(shape.partitions)).expect("an INT configuration"),
         replication_factor: i16::try_from(replicas).expect("a SHORT configuration"),
-        configs: vec![
-            set("cleanup.policy", "compact".to_owned()),
-            set("compression.type", codec.to_owned()),
-            // Kafka allows smaller segments here than for other topics; our own must pass the same validation.
-            set("segment.bytes", settings.i64("offsets.topic.segment.bytes").max(1 << 20).to_string()),
-        ],
+        configs: shape.configs.into_iter().map(|(name, value)| (Text::from_static(name), Some(value))).collect(),
+        living_only: true,
         ..defaults
     }
+}
+
+/// How an internal topic is made.
+struct Internal {
+    /// Names of settings.
+    partitions: &'static str,
+    replication_factor: &'static str,
+    configs: Vec<(&'static str, Text)>,
+}
+
+fn internal(settings: &Settings, name: &Text) -> Option<Internal> {
+    // Kafka allows smaller segments here than for other topics; our own must pass the same validation.
+    let segment_bytes = |name: &str| Text::from(settings.i64(name).max(1 << 20).to_string());
+    if *name == names::CONSUMER_OFFSETS {
+        let codec = match settings.i64("offsets.topic.compression.codec") {
+            1 => "gzip",
+            2 => "snappy",
+            3 => "lz4",
+            4 => "zstd",
+            _ => "producer",
+        };
+        return Some(Internal {
+            partitions: "offsets.topic.num.partitions",
+            replication_factor: "offsets.topic.replication.factor",
+            configs: vec![
+                ("cleanup.policy", Text::from_static("compact")),
+                ("compression.type", Text::from_static(codec)),
+                ("segment.bytes", segment_bytes("offsets.topic.segment.bytes")),
+            ],
+        });
+    }
+    None
 }
 
 fn count_names(topics: &[NewTopic]) -> BTreeMap<&Text, usize> {
@@ -170,9 +191,9 @@ impl Batch<'_> {
             }
         };
         self.room.take(count, count)?;
-        let placed = place(self.image, count, replication_factor, rng)?;
+        let placed = place(self.image, count, replication_factor, topic.living_only, rng)?;
         let partitions = placed.into_iter().map(|replicas| new_partition(self.image, replicas));
-        Ok(partitions.map(|partition| partition.expect("only living brokers are given replicas")).collect())
+        Ok(partitions.map(|partition| partition.expect("each is given a living broker")).collect())
     }
 
     fn manual(&mut self, topic: &NewTopic) -> Result<Vec<Partition>, Refused> {
@@ -237,20 +258,7 @@ pub(super) fn assign(
     replicas_expected: usize,
 ) -> Result<Partition, Refused> {
     let wrong = |message: String| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
-    if replicas.is_empty() {
-        return wrong("The manual partition assignment includes an empty replica list.".to_owned());
-    }
-    let mut seen = BTreeSet::new();
-    for replica in replicas {
-        if !seen.insert(*replica) {
-            return wrong(format!("The manual partition assignment includes the broker {replica} more than once."));
-        }
-        if image.broker(*replica).is_none() {
-            return wrong(format!(
-                "The manual partition assignment includes broker {replica}, but no such broker is registered."
-            ));
-        }
-    }
+    check_replicas(image, replicas)?;
     if replicas.len() != replicas_expected {
         let count = replicas.len();
         return wrong(format!(
@@ -265,4 +273,24 @@ pub(super) fn assign(
         );
         Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message)
     })
+}
+
+/// Whether these can be the replicas of one partition.
+pub(super) fn check_replicas(image: &Image, replicas: &[NodeId]) -> Result<(), Refused> {
+    let wrong = |message: String| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+    if replicas.is_empty() {
+        return wrong("The manual partition assignment includes an empty replica list.".to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    for replica in replicas {
+        if !seen.insert(*replica) {
+            return wrong(format!("The manual partition assignment includes the broker {replica} more than once."));
+        }
+        if image.broker(*replica).is_none() {
+            return wrong(format!(
+                "The manual partition assignment includes broker {replica}, but no such broker is registered."
+            ));
+        }
+    }
+    Ok(())
 }

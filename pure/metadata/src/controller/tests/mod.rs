@@ -1,13 +1,17 @@
 //! Fixtures of the controller's answers, and random commands whose records keep the image whole.
 
+mod cluster;
+mod random;
+
 use super::*;
-use crate::Endpoint;
+use crate::{Broker, Endpoint};
+use crate::config::Operation;
 use crate::image::wire_version;
 use crate::names::CONSUMER_OFFSETS;
 use crate::telemetry::{Client, Subscriptions};
 use expect_test::{Expect, expect};
 use std::collections::BTreeSet;
-use types::{ErrorCode, Uuid};
+use types::{ErrorCode, NodeId, PartitionIndex, Uuid};
 
 fn broker(id: i32, rack: Option<&str>) -> Broker {
     Broker {
@@ -29,6 +33,10 @@ fn broker(id: i32, rack: Option<&str>) -> Broker {
     }
 }
 
+fn start(broker: Broker, last_stop: LastStop) -> Command {
+    Command::RegisterBroker(Box::new(Registration { broker, last_stop, replaces_living: false }))
+}
+
 /// A controller and the image that its committed records make.
 struct Cluster {
     controller: Controller,
@@ -45,7 +53,7 @@ impl Cluster {
             rng: Rng::new(5),
         };
         for broker in brokers {
-            cluster.decide(Command::RegisterBroker { broker: broker.clone(), clean_start: true });
+            cluster.decide(start(broker.clone(), LastStop::Clean));
         }
         cluster
     }
@@ -233,12 +241,12 @@ fn validation_alone_changes_nothing() {
 #[test]
 fn internal_topics_have_their_own_shape() {
     let mut cluster = Cluster::one();
-    let offsets = cluster.controller.auto_topic(&Text::from(CONSUMER_OFFSETS));
+    let offsets = cluster.controller.auto_topic(&Text::from(CONSUMER_OFFSETS), 1);
     expect!["__consumer_offsets: 50 partitions, 1 replicas"].assert_eq(&cluster.create(vec![offsets]));
     let set = cluster.committed.overrides(&Resource::topic(CONSUMER_OFFSETS)).expect("configured");
     expect![[r#"{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}"#]]
         .assert_eq(&format!("{set:?}"));
-    let other = cluster.controller.auto_topic(&Text::from("other"));
+    let other = cluster.controller.auto_topic(&Text::from("other"), 1);
     expect!["other: 1 partitions, 1 replicas"].assert_eq(&cluster.create(vec![other]));
 }
 
@@ -363,15 +371,18 @@ fn records_are_bytes_of_kafka() {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let records = cluster.committed.snapshot();
+    let partition = records.iter().find(|record| matches!(record, Record::Partition(_))).expect("created");
+    let mut second = broker(2, None);
+    second.features.retain(|(name, _, high)| *high != 1 || name == "metadata.version");
     assert_eq!(
-        hex(&records[2]),
+        hex(&crate::snapshot::broker_record(&second)),
         "010003000000020009090909090909090909090909090909000000000000000c020a504c41494e544558540a6c6f\
             63616c686f7374238400000004116d657461646174612e76657273696f6e0007001e000e67726f75702e76657273\
             696f6e0000000000147472616e73616374696f6e2e76657273696f6e000000000000000001001102020202020202\
             02020202020202020202"
     );
     assert_eq!(
-        hex(&records[4]),
+        hex(partition),
         "01030100000000c097314d939746f8bb92d3f0106bc1470300000002000000010300000002000000010101000000\
             02000000000000000003020202020202020202020202020202020101010101010101010101010101010100"
     );
@@ -381,7 +392,7 @@ fn records_are_bytes_of_kafka() {
 fn producer_ids_are_never_handed_out_twice() {
     let mut cluster = Cluster::one();
     let mut block = || match cluster.decide(Command::AllocateProducerIds { broker: NodeId(1), epoch: 11 }) {
-        Reply::AllocateProducerIds { first, count } => (first.0, count),
+        Reply::AllocateProducerIds(Ok(block)) => (block.first.0, block.count),
         other => panic!("{other:?}"),
     };
     assert_eq!([block(), block(), block()], [(0, 1000), (1000, 1000), (2000, 1000)]);
@@ -392,10 +403,13 @@ fn a_crashed_broker_leads_again_in_a_new_epoch() {
     let mut cluster = Cluster::one();
     cluster.create(vec![topic("t", 2, 1)]);
     assert_eq!(cluster.committed.feature("metadata.version"), Some(30));
-    cluster.decide(Command::RegisterBroker { broker: broker(1, None), clean_start: true });
+    let run = |number| Broker { incarnation: Uuid([number; 16]), ..broker(1, None) };
+    cluster.decide(start(run(1), LastStop::Clean));
     expect!["1@0 [1] isr [1]; 1@0 [1] isr [1]"].assert_eq(&cluster.layout("t"));
-    cluster.decide(Command::RegisterBroker { broker: broker(1, None), clean_start: false });
+    cluster.decide(start(run(2), LastStop::Killed));
     expect!["1@1 [1] isr [1]; 1@1 [1] isr [1]"].assert_eq(&cluster.layout("t"));
+    cluster.decide(start(run(3), LastStop::PowerLost));
+    expect!["1@2 [1] isr [1]; 1@2 [1] isr [1]"].assert_eq(&cluster.layout("t"));
     let snapshot = cluster.committed.snapshot();
     assert!(matches!(&snapshot[0], Record::FeatureLevel(level) if level.name == "metadata.version"));
 }
@@ -490,7 +504,11 @@ fn random_command(cluster: &mut Cluster) -> Command {
             Command::AlterConfigs { changes: vec![(Resource::topic(name(rng)), change)], validate_only: rng.one_in(5) }
         }
         6 => Command::AllocateProducerIds { broker: NodeId(1), epoch: 11 },
-        _ => Command::RegisterBroker { broker: broker(1 + below(rng, 2), None), clean_start: rng.one_in(2) },
+        _ => {
+            let incarnation = Uuid::random(rng);
+            let broker = Broker { incarnation, ..broker(1 + below(rng, 2), None) };
+            start(broker, if rng.one_in(2) { LastStop::Clean } else { LastStop::Killed })
+        }
     }
 }
 
