@@ -8,27 +8,63 @@ use types::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerId, 
 /// What may be asked of the controller.
 #[derive(Clone, Debug)]
 pub enum Command {
-    CreateTopics { topics: Vec<NewTopic>, validate_only: bool },
-    DeleteTopics { topics: Vec<TopicName> },
-    CreatePartitions { topics: Vec<NewPartitions>, validate_only: bool },
-    AlterConfigs { changes: Vec<(Resource, ConfigChange)>, validate_only: bool },
-    AllocateProducerIds { broker: NodeId, epoch: i64 },
+    CreateTopics {
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+    },
+    DeleteTopics {
+        topics: Vec<TopicName>,
+    },
+    CreatePartitions {
+        topics: Vec<NewPartitions>,
+        validate_only: bool,
+    },
+    AlterConfigs {
+        changes: Vec<(Resource, ConfigChange)>,
+        validate_only: bool,
+    },
+    AllocateProducerIds {
+        broker: NodeId,
+        epoch: i64,
+    },
     RegisterBroker(Box<Registration>),
     Heartbeat(Heartbeat),
     /// A broker is dead, as far as anybody can tell. Of an older registration than the present one this does nothing.
-    FenceBroker { broker: NodeId, epoch: i64 },
-    UnregisterBroker { broker: NodeId },
-    AlterPartition { broker: NodeId, epoch: i64, partitions: Vec<IsrChange> },
+    FenceBroker {
+        broker: NodeId,
+        epoch: i64,
+    },
+    UnregisterBroker {
+        broker: NodeId,
+    },
+    AlterPartition {
+        broker: NodeId,
+        epoch: i64,
+        partitions: Vec<IsrChange>,
+    },
     /// None is every partition; the answer then leaves out those that need no election.
-    ElectLeaders { kind: ElectionKind, partitions: Option<Vec<(Text, PartitionIndex)>> },
+    ElectLeaders {
+        kind: ElectionKind,
+        partitions: Option<Vec<(Text, PartitionIndex)>>,
+    },
     /// Gives partitions back to their preferred leaders, a bounded number at once.
     BalanceLeaders,
     /// Looks again for leaders of partitions without one.
     RetryElections,
-    AlterPartitionReassignments { partitions: Vec<Reassignment>, allow_replication_factor_change: bool },
-    UpdateFeatures { updates: Vec<FeatureUpdate>, validate_only: bool },
+    AlterPartitionReassignments {
+        partitions: Vec<Reassignment>,
+        allow_replication_factor_change: bool,
+    },
+    UpdateFeatures {
+        updates: Vec<FeatureUpdate>,
+        validate_only: bool,
+    },
     /// Where a broker keeps replicas: the directory of each.
-    AssignReplicasToDirs { broker: NodeId, epoch: i64, assignments: Vec<(TopicPartition, Uuid)> },
+    AssignReplicasToDirs {
+        broker: NodeId,
+        epoch: i64,
+        assignments: Vec<(TopicPartition, Uuid)>,
+    },
 }
 
 /// A topic to be created.

@@ -33,7 +33,11 @@ pub(super) fn elect(
         let mut answered = std::collections::BTreeSet::new();
         for (name, index) in asked.iter().filter(|(name, index)| answered.insert((name, *index))) {
             let found = find(image, name, *index);
-            answer(name, *index, found.and_then(|(topic, partition)| elect_one(&rules, kind, topic, *index, partition)));
+            answer(
+                name,
+                *index,
+                found.and_then(|(topic, partition)| elect_one(&rules, kind, topic, *index, partition)),
+            );
         }
     } else {
         for topic in image.topics() {
@@ -116,20 +120,25 @@ pub(super) fn balance(image: &Image, settings: &Settings) -> (Vec<Record>, bool)
 /// may have changed.
 pub(super) fn reconsider(image: &Image, settings: &Settings) -> Vec<Record> {
     let rules = Rules::new(image, settings);
-    let concerns =
-        |partition: &Partition| partition.leader.is_none() || !partition.eligible_leader_replicas.is_empty();
+    let concerns = |partition: &Partition| partition.leader.is_none() || !partition.eligible_leader_replicas.is_empty();
     walk(&rules, concerns, |_| ())
+}
+
+/// Eligible replicas are kept from now on: where there is no leader, those that the ISR remembers are eligible.
+pub(super) fn keep_eligible(image: &Image, settings: &Settings) -> Vec<Record> {
+    let rules = Rules::new(image, settings);
+    let concerns = |partition: &Partition| partition.leader.is_none() && !partition.isr.is_empty();
+    walk(&rules, concerns, |change| change.after.isr.clear())
 }
 
 /// Eligible replicas are no longer kept: where there is no leader, the ISR remembers who held everything.
 pub(super) fn forget_eligible(image: &Image, settings: &Settings) -> Vec<Record> {
     let rules = Rules::new(image, settings);
-    let concerns = |partition: &Partition| {
-        !partition.eligible_leader_replicas.is_empty() || !partition.last_known_elr.is_empty()
-    };
+    let concerns =
+        |partition: &Partition| !partition.eligible_leader_replicas.is_empty() || !partition.last_known_elr.is_empty();
     walk(&rules, concerns, |change| {
         if change.after.isr.is_empty() {
-            change.after.isr.clone_from(&change.before().eligible_leader_replicas.clone());
+            change.after.isr = change.before().eligible_leader_replicas.clone();
         }
     })
 }

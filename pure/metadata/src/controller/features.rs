@@ -1,7 +1,7 @@
 //! Features of the cluster, and UpdateFeatures.
 
 use super::change::ELIGIBLE_REPLICAS;
-use super::elections::forget_eligible;
+use super::elections::{forget_eligible, keep_eligible};
 use super::{FeatureUpdate, UpgradeType};
 use crate::Refused;
 use crate::config::Settings;
@@ -41,8 +41,11 @@ pub(super) fn update(image: &Image, settings: &Settings, updates: &[FeatureUpdat
     }
     let before = image.feature(ELIGIBLE_REPLICAS).unwrap_or(0);
     let image = super::after(image, &records);
-    if image.feature(ELIGIBLE_REPLICAS).unwrap_or(0) < before {
+    let level = image.feature(ELIGIBLE_REPLICAS).unwrap_or(0);
+    if level < before {
         records.extend(forget_eligible(&image, settings));
+    } else if level > before {
+        records.extend(keep_eligible(&image, settings));
     }
     Ok(records)
 }

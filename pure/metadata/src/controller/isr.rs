@@ -38,12 +38,13 @@ pub(super) fn alter(
         ));
     }
     // A new leader was elected on the way: the one that asked must not go on as if it led.
-    let altered = altered.into_iter().map(|(partition, result)| {
-        let ours = result.and_then(|state| {
-            if state.leader == Some(leader) { Ok(state) } else { Err(ErrorCode::NEW_LEADER_ELECTED) }
+    let altered =
+        altered.into_iter().map(|(partition, result)| {
+            let ours = result.and_then(|state| {
+                if state.leader == Some(leader) { Ok(state) } else { Err(ErrorCode::NEW_LEADER_ELECTED) }
+            });
+            (partition, ours)
         });
-        (partition, ours)
-    });
     let altered = altered.collect();
     Ok((records, altered))
 }

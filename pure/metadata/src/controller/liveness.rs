@@ -6,7 +6,7 @@
 
 use super::Heartbeat;
 use crate::generated::Record;
-use crate::image::Image;
+use crate::image::{Broker, Image};
 use std::collections::BTreeMap;
 use types::{Instant, NodeId, Offset};
 
@@ -34,12 +34,16 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// A term begins.
+    /// A term begins; `end_offset` is the offset that follows the records of `image`.
     #[must_use]
-    pub fn new(image: &Image, session_timeout_ms: u64, now: Instant) -> Liveness {
+    pub fn new(image: &Image, end_offset: Offset, session_timeout_ms: u64, now: Instant) -> Liveness {
         let unfenced = image.brokers().filter(|broker| !broker.fenced);
-        let sessions = unfenced.map(|broker| (broker.id, Session::new(now))).collect();
-        Liveness { session_timeout_ms, sessions }
+        let session = |broker: &Broker| {
+            // When it began to leave is not known, only that it did before this term.
+            let leaving = broker.in_controlled_shutdown.then_some(end_offset);
+            (broker.id, Session { leaving, ..Session::new(now) })
+        };
+        Liveness { session_timeout_ms, sessions: unfenced.map(session).collect() }
     }
 
     /// `broker.session.timeout.ms` changed.
@@ -64,11 +68,12 @@ impl Liveness {
         let session = self.sessions.entry(id).or_insert_with(|| Session::new(now));
         session.heard = now;
         session.metadata_offset = session.metadata_offset.max(heartbeat.metadata_offset);
-        // A controller that took over in the middle of a shutdown has seen no record of it, but has applied them all:
-        // everybody who has applied what this broker has applied knows.
-        let leaving = session.leaving.map_or(session.metadata_offset.0.saturating_add(1), |offset| offset.0);
+        let Some(leaving) = session.leaving else {
+            return;
+        };
         heartbeat.others_know = image.alive_brokers().filter(|other| other.id != id).all(|other| {
-            self.sessions.get(&other.id).is_some_and(|session| session.metadata_offset.0.saturating_add(1) >= leaving)
+            let session = self.sessions.get(&other.id);
+            session.is_some_and(|session| session.metadata_offset.0.saturating_add(1) >= leaving.0)
         });
     }
 

@@ -1,16 +1,18 @@
 //! Fixtures of the controller's answers, and random commands whose records keep the image whole.
 
 mod cluster;
+mod invariants;
 mod random;
 
 use super::*;
-use crate::{Broker, Endpoint};
 use crate::config::Operation;
 use crate::image::wire_version;
 use crate::names::CONSUMER_OFFSETS;
 use crate::telemetry::{Client, Subscriptions};
+use crate::{Broker, Endpoint};
 use expect_test::{Expect, expect};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use types::{ErrorCode, NodeId, PartitionIndex, Uuid};
 
 fn broker(id: i32, rack: Option<&str>) -> Broker {
