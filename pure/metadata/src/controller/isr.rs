@@ -67,6 +67,10 @@ fn alter_one(
     if wanted != partition.isr.iter().copied().collect() {
         change.after.isr = asked.isr.iter().map(|(node, _)| *node).collect();
     }
+    if change.after.isr.len() > 1 && image.broker(leader).is_some_and(|broker| broker.in_controlled_shutdown) {
+        // It had nobody to hand over to when it began to leave; now it has.
+        change.leave_isr(leader);
+    }
     change.after.recovering = asked.recovering;
     let record = change.record(asked.partition.partition.0);
     let mut state = partition.clone();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::TopicConfig;
 use crate::{Partition, Topic};
+use std::sync::LazyLock;
 
 /// What became of the image by a command.
 pub(super) fn check(before: &Image, after: &Image, command: &Command) {
@@ -59,7 +60,8 @@ fn is_whole(image: &Image, topic: &Topic, partition: &Partition, of: &str) {
 pub(super) fn enough(image: &Image, topic: &Topic, partition: &Partition) -> usize {
     let nothing = Overrides::new();
     let set = image.overrides(&Resource::topic(topic.name.clone())).unwrap_or(&nothing);
-    let minimum = TopicConfig::min_insync_replicas(&Settings::default(), set);
+    static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
+    let minimum = TopicConfig::min_insync_replicas(&DEFAULTS, set);
     partition.replicas.len().min(usize::try_from(minimum).expect("at least 1"))
 }
 

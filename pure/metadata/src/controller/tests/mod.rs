@@ -44,6 +44,8 @@ struct Cluster {
     controller: Controller,
     committed: Image,
     rng: Rng,
+    /// How many records the last decision had.
+    decided: usize,
 }
 
 impl Cluster {
@@ -53,6 +55,7 @@ impl Cluster {
             controller: Controller::new(Image::default(), settings),
             committed: Image::default(),
             rng: Rng::new(5),
+            decided: 0,
         };
         for broker in brokers {
             cluster.decide(start(broker.clone(), LastStop::Clean));
@@ -70,6 +73,7 @@ impl Cluster {
         let stored = decision.records.iter().map(|record| record.encode(wire_version(record)));
         let read: Vec<Record> = stored.map(|bytes| Record::decode(bytes).expect("our own record")).collect();
         assert_eq!(read, decision.records);
+        self.decided = read.len();
         self.committed.apply_all(&read).expect("consistent");
         assert_eq!(self.committed, *self.controller.image());
         decision.reply

@@ -202,7 +202,8 @@ fn random_command(scene: &mut Scene, logs: &mut Logs) -> Option<Command> {
 
 #[test]
 fn whoever_is_elected_holds_what_is_committed() {
-    for seed in 0..300 {
+    let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
+    for seed in 0..seeds {
         let mut scene = Scene::of(BROKERS);
         scene.cluster.rng = Rng::new(seed);
         let minimum = set("min.insync.replicas", "2");
