@@ -6,6 +6,7 @@ use crate::Refused;
 use crate::config::Settings;
 use crate::generated::Record;
 use crate::image::{Image, Partition, Topic};
+use std::collections::BTreeSet;
 use types::{ErrorCode, PartitionIndex, Text};
 
 /// So many partitions are given back at once, so that a balance of thousands does not hold up everything else.
@@ -30,7 +31,7 @@ pub(super) fn elect(
     };
     if let Some(asked) = asked {
         // A partition that is named twice is elected for once.
-        let mut answered = std::collections::BTreeSet::new();
+        let mut answered = BTreeSet::new();
         for (name, index) in asked.iter().filter(|(name, index)| answered.insert((name, *index))) {
             let found = find(image, name, *index);
             answer(
