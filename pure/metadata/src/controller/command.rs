@@ -186,6 +186,9 @@ pub struct PartitionState {
     pub partition_epoch: i32,
 }
 
+/// What became of each wish.
+pub type AlteredIsrs = Vec<(TopicPartition, Result<PartitionState, ErrorCode>)>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElectionKind {
     Preferred,
@@ -254,7 +257,7 @@ pub enum Reply {
     Heartbeat(Result<HeartbeatReply, Refused>),
     FenceBroker,
     UnregisterBroker(Result<(), Refused>),
-    AlterPartition(Result<Vec<(TopicPartition, Result<PartitionState, ErrorCode>)>, Refused>),
+    AlterPartition(Result<AlteredIsrs, Refused>),
     ElectLeaders(Vec<(Text, PartitionIndex, Result<(), Refused>)>),
     /// How many partitions were given back, and whether some are left for another turn.
     BalanceLeaders {

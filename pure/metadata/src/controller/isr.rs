@@ -2,15 +2,13 @@
 
 use super::brokers::registered;
 use super::change::{Change, Rules};
-use super::{IsrChange, PartitionState};
+use super::{AlteredIsrs, IsrChange, PartitionState};
 use crate::Refused;
 use crate::config::Settings;
 use crate::generated::Record;
 use crate::image::{Broker, Image, Partition};
 use std::collections::BTreeSet;
-use types::{ErrorCode, NodeId, TopicPartition};
-
-type Altered = Vec<(TopicPartition, Result<PartitionState, ErrorCode>)>;
+use types::{ErrorCode, NodeId};
 
 pub(super) fn alter(
     image: &Image,
@@ -18,10 +16,10 @@ pub(super) fn alter(
     leader: NodeId,
     epoch: i64,
     changes: &[IsrChange],
-) -> Result<(Vec<Record>, Altered), Refused> {
+) -> Result<(Vec<Record>, AlteredIsrs), Refused> {
     registered(image, leader, epoch)?;
     let mut records = Vec::new();
-    let mut altered = Altered::new();
+    let mut altered = AlteredIsrs::new();
     let mut named = BTreeSet::new();
     for asked in changes {
         let result = if named.insert(asked.partition) {

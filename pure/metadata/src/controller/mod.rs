@@ -29,8 +29,9 @@ use types::{Rng, Text};
 
 pub use brokers::PRODUCER_IDS_PER_BLOCK;
 pub use command::{
-    Command, ConfigChange, CreatedTopic, ElectionKind, FeatureUpdate, Heartbeat, HeartbeatReply, IsrChange, LastStop,
-    NewPartitions, NewTopic, PartitionState, ProducerIds, Reassignment, Registration, Reply, TopicName, UpgradeType,
+    AlteredIsrs, Command, ConfigChange, CreatedTopic, ElectionKind, FeatureUpdate, Heartbeat, HeartbeatReply,
+    IsrChange, LastStop, NewPartitions, NewTopic, PartitionState, ProducerIds, Reassignment, Registration, Reply,
+    TopicName, UpgradeType,
 };
 pub use features::SUPPORTED_FEATURES;
 pub use liveness::Liveness;

@@ -161,9 +161,7 @@ impl Scene {
                 let assignments = (0..).map(PartitionIndex).zip(words[2..].iter().map(replicas)).collect();
                 let topics = vec![NewTopic { assignments, ..topic(words[1], -1, -1) }];
                 match self.decide(Command::CreateTopics { topics, validate_only: false }) {
-                    Reply::CreateTopics(answers) => {
-                        answers[0].1.as_ref().map_or_else(|refused| shown(refused), |_| String::new())
-                    }
+                    Reply::CreateTopics(answers) => answers[0].1.as_ref().map_or_else(shown, |_| String::new()),
                     other => panic!("{other:?}"),
                 }
             }
