@@ -96,8 +96,8 @@ impl Chaos {
     /// Whether every voter set that any node knows has a majority whose disks are there, should this one be lost too, or
     /// should this node vote no more.
     fn survives(&self, world: &World, lost: Option<ReplicaKey>, removed: Option<NodeId>) -> bool {
-        world.nodes.values().all(|node| {
-            let voters = removed.map_or(node.voters.clone(), |id| node.voters.without(id));
+        world.nodes.values().flat_map(|node| node.known_voters()).all(|known| {
+            let voters = removed.map_or(known.clone(), |id| known.without(id));
             let gone = |key: &ReplicaKey| self.dead.contains(key) || lost == Some(*key);
             let dead = voters.iter().filter(|voter| gone(&voter.key())).count();
             !voters.iter().any(|voter| voter.directory.is_zero()) && voters.len() - dead >= voters.majority()
@@ -106,7 +106,7 @@ impl Chaos {
 
     fn wipe(&mut self, world: &mut World, id: NodeId) {
         let key = ReplicaKey { id, directory: world.nodes[&id].directory };
-        let votes = world.nodes.values().any(|node| node.voters.contains(key));
+        let votes = world.nodes.values().flat_map(|node| node.known_voters()).any(|voters| voters.contains(key));
         if votes && !self.survives(world, Some(key), None) || !may_forget(world, id) {
             return;
         }

@@ -28,7 +28,7 @@ pub struct Node {
     pub slow_disk: bool,
     pub wiped: bool,
     /// Its own disk with the directory on it, while another one is in its place.
-    pub drawer: Option<(MemoryDisk, Uuid)>,
+    pub drawer: Option<(MemoryDisk, Uuid, quorum::VoterSet)>,
 }
 
 /// What all nodes of a run are configured with.
@@ -100,14 +100,19 @@ impl Node {
     /// Another disk is put in, or the first one again.
     pub fn swap(&mut self, rng: &mut Rng) {
         match self.drawer.take() {
-            Some((disk, directory)) => (self.disk, self.directory) = (disk, directory),
+            Some((disk, directory, voters)) => (self.disk, self.directory, self.voters) = (disk, directory, voters),
             None => {
                 let disk = std::mem::replace(&mut self.disk, MemoryDisk::new(rng.next_u64()));
-                self.drawer = Some((disk, self.directory));
+                self.drawer = Some((disk, self.directory, std::mem::take(&mut self.voters)));
                 self.directory = Uuid::random(rng);
             }
         }
         self.trust = Trust::Killed;
+    }
+
+    /// The voter sets that its disks name.
+    pub fn known_voters(&self) -> impl Iterator<Item = &quorum::VoterSet> {
+        [&self.voters].into_iter().chain(self.drawer.as_ref().map(|(_, _, voters)| voters))
     }
 
     pub fn snapshot(&mut self, now: Now) {
