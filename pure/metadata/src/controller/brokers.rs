@@ -115,13 +115,16 @@ fn first_features(image: &Image) -> Vec<Record> {
 /// A broker registers fenced: what it led is led by others, and what it lost it no longer counts for.
 fn restart(image: &Image, settings: &Settings, broker: &Broker, last_stop: LastStop) -> Vec<Record> {
     let id = broker.id;
+    let was_fenced = image.broker(id).is_none_or(|previous| previous.fenced);
     let rules = Rules::new(image, settings).without(id);
     walk(
         &rules,
         |partition| holds(partition, id) || partition.leader == Some(id) || partition.last_known_elr.contains(&id),
         |change| {
             note_losses(change, broker, last_stop);
-            change.leave_isr(id);
+            if !was_fenced {
+                change.leave_isr(id);
+            }
         },
     )
 }

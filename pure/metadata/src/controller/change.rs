@@ -150,6 +150,7 @@ impl<'a> Change<'a> {
             // Without eligible replicas the ISR remembers who held everything last.
             self.after.isr.clone_from(&self.before.isr);
         }
+        self.leave_dead();
         self.count_eligible();
         self.elect();
         self.remember_leader();
@@ -178,6 +179,14 @@ impl<'a> Change<'a> {
         (after.replicas, after.directories, after.isr) = (replicas, directories, isr);
         after.removing_replicas.clear();
         after.adding_replicas.clear();
+    }
+
+    /// Where anybody in the ISR lives, the dead leave it: a leader must not wait for them.
+    fn leave_dead(&mut self) {
+        let lives = |node: &NodeId| self.rules.broker(*node).is_some_and(|broker| !broker.fenced);
+        if self.after.isr.iter().any(lives) {
+            self.after.isr.retain(lives);
+        }
     }
 
     /// Who holds everything committed without being in the ISR.

@@ -607,6 +607,19 @@ fn features_are_updated_within_what_all_support() {
 }
 
 #[test]
+fn the_dead_do_not_come_back_into_an_isr() {
+    check(
+        Scene::of(3),
+        "create t 1,2,3; set t min.insync.replicas 2; fence 1; fence 2; fence 3;
+         feature eligible.leader.replicas.version 0 2; show t; register 2; beat 2; show t",
+        expect![[r#"
+            ok
+            none@3 [1,2,3] isr [2,3]
+            2@4 [1,2,3] isr [2]"#]],
+    );
+}
+
+#[test]
 fn a_broker_is_unregistered() {
     check(
         Scene::of(2),
