@@ -6,35 +6,37 @@ use crate::job::{Job, JobFor};
 use crate::partitions::{Hosted, State};
 use crate::seam::{Level, Message, Output};
 use crate::shard::Shard;
+use crate::work::Outcome;
 use coordinator::group::DeletedTopic;
-use log::checkpoint::Offsets;
+use log::checkpoint::{Offsets, decode_partition_metadata};
 use log::{Cleanup, Disk, Identity, Log, Recovery, Report, Trust};
 use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConfig};
 use metadata::names::CONSUMER_OFFSETS;
 use metadata::{Delta, Image, Topic, TopicChange};
 use record::{Codec, TimestampType};
-use replica::{Leadership, Replica};
+use replica::{Following, Leadership, Replica};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use types::{ErrorCode, Offset, PartitionIndex, ShardId, Text, TopicId, TopicPartition};
+use types::{ErrorCode, Offset, PartitionEpoch, PartitionIndex, ShardId, Text, TopicId, TopicPartition};
+
+/// The file that ties a folder to its topic, and its size at the most.
+const PARTITION_METADATA: &str = "partition.metadata";
+const PARTITION_METADATA_BYTES_MAX: usize = 4 << 10;
 
 /// A partition of this shard as the image has it.
 struct Placed {
     partition: TopicPartition,
     topic: Text,
-    epoch: types::LeaderEpoch,
 }
 
 impl<D: Disk> Shard<D> {
-    /// Opens everything that the image has for this shard. Called once.
+    /// Opens everything that the image has for this shard. Called once, with the first image.
     pub(crate) fn open_partitions(&mut self) {
+        self.image_known = true;
         let image = self.image.clone();
         let placed: Vec<Placed> = image.topics().flat_map(|topic| self.placed(topic)).collect();
         for place in placed {
-            if self.disk.exists(&folder(&place.topic, place.partition.partition)) {
-                self.recover_partition(place);
-            } else {
-                self.create_partition(place);
-            }
+            self.open_partition(place);
         }
         self.note_recovered();
     }
@@ -42,6 +44,12 @@ impl<D: Disk> Shard<D> {
     /// The metadata has changed.
     pub(crate) fn apply_image(&mut self, image: Arc<Image>, delta: &Delta) {
         self.image = image;
+        if !self.image_known {
+            self.settings.values = self.given.with_dynamic(&self.image);
+            self.configure_groups();
+            self.ready.append(&mut self.early);
+            return self.open_partitions();
+        }
         if delta.configs.iter().any(|resource| resource.kind == ResourceKind::Broker) {
             self.settings.values = self.given.with_dynamic(&self.image);
             self.configure_groups();
@@ -51,7 +59,8 @@ impl<D: Disk> Shard<D> {
         let mut deleted = Vec::new();
         for (id, change) in &delta.topics {
             match change {
-                TopicChange::Created | TopicChange::Changed(_) => self.topic_changed(*id),
+                TopicChange::Created => self.topic_created(*id),
+                TopicChange::Changed(partitions) => self.topic_changed(*id, partitions),
                 TopicChange::Deleted(topic) => {
                     self.topic_deleted(topic);
                     deleted.push(DeletedTopic { name: topic.name.clone(), id: topic.id });
@@ -63,49 +72,136 @@ impl<D: Disk> Shard<D> {
                 self.configure_topic(topic.id);
             }
         }
+        for broker in &delta.brokers {
+            self.refetch_from(*broker);
+        }
         if !deleted.is_empty() {
             self.forget_offsets(&deleted);
         }
     }
 
-    /// The partitions of a topic that this shard leads.
+    /// The partitions of a topic that this shard has a replica of.
     fn placed(&self, topic: &Topic) -> Vec<Placed> {
-        let mut placed = Vec::new();
-        for (index, partition) in (0..).map(PartitionIndex).zip(&topic.partitions) {
-            let tp = TopicPartition { topic: topic.id, partition: index };
-            if tp.shard(self.node.shards) == self.me && partition.leader == Some(self.node.id) {
-                placed.push(Placed { partition: tp, topic: topic.name.clone(), epoch: partition.leader_epoch });
-            }
-        }
-        placed
+        let indexes = (0..topic.partition_count()).map(PartitionIndex);
+        indexes.filter_map(|index| self.placed_one(topic, index)).collect()
     }
 
-    fn topic_changed(&mut self, id: TopicId) {
+    fn placed_one(&self, topic: &Topic, index: PartitionIndex) -> Option<Placed> {
+        let partition = TopicPartition { topic: topic.id, partition: index };
+        let is_here = partition.shard(self.node.shards) == self.me
+            && topic.partition(index).is_some_and(|partition| partition.replicas.contains(&self.node.id));
+        is_here.then(|| Placed { partition, topic: topic.name.clone() })
+    }
+
+    fn topic_created(&mut self, id: TopicId) {
         let Some(topic) = self.image.topic(id).cloned() else {
             return;
         };
         for place in self.placed(&topic) {
-            match self.partitions.hosted.get_mut(&place.partition).map(|hosted| &mut hosted.state) {
-                Some(State::Leading(replica)) => {
-                    replica.become_leader(self.now.at, &Leadership::alone(self.node.id, place.epoch));
-                }
-                Some(State::Opening { epoch, .. }) => *epoch = place.epoch,
-                None => self.create_partition(place),
+            self.open_partition(place);
+        }
+    }
+
+    fn topic_changed(&mut self, id: TopicId, changed: &BTreeSet<PartitionIndex>) {
+        let Some(topic) = self.image.topic(id).cloned() else {
+            return;
+        };
+        for index in changed {
+            let partition = TopicPartition { topic: id, partition: *index };
+            if partition.shard(self.node.shards) != self.me {
+                continue;
+            }
+            match (self.placed_one(&topic, *index), self.partitions.hosted.contains_key(&partition)) {
+                (Some(_), true) => self.take_role(partition),
+                (Some(place), false) => self.open_partition(place),
+                // Reassigned: what it held others hold now.
+                (None, true) => self.drop_partition(partition, &topic.name, ErrorCode::NOT_LEADER_OR_FOLLOWER),
+                (None, false) => {}
             }
         }
     }
 
-    /// A partition that is new here. Nothing is written before its first append; a folder of its name is what an
-    /// earlier topic left behind.
+    /// A partition that is not open yet: its log is here from an earlier run, or it is new.
+    fn open_partition(&mut self, place: Placed) {
+        let path = folder(&place.topic, place.partition.partition);
+        if !self.disk.exists(&path) {
+            return self.create_partition(place);
+        }
+        let metadata = self.disk.read_small(&format!("{path}/{PARTITION_METADATA}"), PARTITION_METADATA_BYTES_MAX);
+        let known = metadata.ok().and_then(|bytes| decode_partition_metadata(&bytes));
+        if known.is_none_or(|topic| topic == place.partition.topic) {
+            self.recover_partition(place);
+        } else {
+            // What an earlier topic of that name left behind.
+            self.put_aside(&path);
+            self.create_partition(place);
+        }
+    }
+
+    /// A partition that is new here. Nothing is written before its first append.
     fn create_partition(&mut self, place: Placed) {
         let path = folder(&place.topic, place.partition.partition);
-        if self.disk.exists(&path) {
-            self.put_aside(&path);
-        }
         let config = self.topic_config(place.partition.topic, &place.topic);
         let identity = Identity { folder: path.into(), topic: place.partition.topic };
         let log = Log::create(self.disk.clone(), identity, config, self.now);
-        self.host(place, log);
+        let replica = Box::new(Replica::open(log, self.node.id, Offset::ZERO));
+        self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, state: State::Open(replica) });
+        self.take_role(place.partition);
+    }
+
+    /// Leads or follows, as the image says.
+    pub(crate) fn take_role(&mut self, partition: TopicPartition) {
+        let now = self.now.at;
+        let image = self.image.clone();
+        let Some(state) = image.partition(partition) else {
+            return;
+        };
+        let Some(replica) = self.partitions.replica(partition) else {
+            return;
+        };
+        let led = replica.is_leader();
+        let leads = state.leader == Some(self.node.id);
+        if leads {
+            replica.become_leader(
+                now,
+                &Leadership {
+                    leader_epoch: state.leader_epoch,
+                    partition_epoch: PartitionEpoch(state.partition_epoch),
+                    isr: state.isr.clone(),
+                    replicas: state.replicas.clone(),
+                },
+            );
+        } else {
+            replica.become_follower(Following {
+                leader: state.leader,
+                leader_epoch: state.leader_epoch,
+                partition_epoch: PartitionEpoch(state.partition_epoch),
+                unclean: state.recovering,
+            });
+        }
+        match state.leader.filter(|_| !leads) {
+            Some(leader) => self.follow(partition, leader),
+            None => self.stop_following(partition),
+        }
+        self.touch(partition);
+        if leads && state.replicas.len() > 1 {
+            self.followed.insert(partition);
+        }
+        self.coordinate(partition, led, leads);
+    }
+
+    /// A coordinator lives where its partition is led.
+    fn coordinate(&mut self, partition: TopicPartition, led: bool, leads: bool) {
+        let offsets = self.image.topic_by_name(CONSUMER_OFFSETS).map(|topic| topic.id);
+        if offsets != Some(partition.topic) {
+            return;
+        }
+        if led && !leads {
+            self.drop_groups(partition.partition);
+        }
+        if leads && !led {
+            self.host_groups(partition);
+        }
     }
 
     fn recover_partition(&mut self, place: Placed) {
@@ -124,7 +220,7 @@ impl<D: Disk> Shard<D> {
             start_offset: known(&self.last_run.start_offsets),
             cleaned_to: known(&self.last_run.cleaned),
         };
-        let state = State::Opening { epoch: place.epoch, parked: Vec::new() };
+        let state = State::Opening { parked: Vec::new() };
         self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, state });
         self.opening += 1;
         self.start_job(JobFor::Partition(place.partition), Job::Recover(Box::new(recovery)));
@@ -133,8 +229,8 @@ impl<D: Disk> Shard<D> {
     /// Opens again what could not be opened for want of space.
     pub(crate) fn reopen_partitions(&mut self) {
         for partition in std::mem::take(&mut self.reopen) {
-            if let Some(Hosted { topic, state: State::Leading(replica) }) = self.partitions.hosted.get(&partition) {
-                let place = Placed { partition, topic: topic.clone(), epoch: replica.leader_epoch() };
+            if let Some(Hosted { topic, state: State::Open(_) }) = self.partitions.hosted.get(&partition) {
+                let place = Placed { partition, topic: topic.clone() };
                 self.recover_partition(place);
             }
         }
@@ -154,10 +250,12 @@ impl<D: Disk> Shard<D> {
         let Some(hosted) = self.partitions.hosted.get_mut(&partition) else {
             return;
         };
-        let State::Opening { epoch, parked } = &mut hosted.state else {
+        let State::Opening { parked } = &mut hosted.state else {
             return;
         };
-        let (me, epoch, parked) = (self.node.id, *epoch, std::mem::take(parked));
+        let parked = std::mem::take(parked);
+        let key = (hosted.topic.clone(), partition.partition);
+        let high_watermark = self.last_run.high_watermarks.get(&key).copied().unwrap_or(Offset::ZERO);
         let name = format!("{}-{}", hosted.topic, partition.partition);
         let is_full = matches!(opened, Err(log::Error::Full(_)));
         let replica = match opened {
@@ -172,42 +270,25 @@ impl<D: Disk> Shard<D> {
                 if self.offline.remove(&partition) {
                     self.out.log(Level::Info, format!("{name} is online again"));
                 }
-                Replica::lead(log, me, epoch)
+                Replica::open(log, self.node.id, high_watermark)
             }
             Err(error) => {
                 let until = if is_full { " until the disk takes writes again (make room on it)" } else { "" };
                 if self.offline.insert(partition) {
                     self.out.log(Level::Error, format!("{name} is offline{until}: {error}"));
                 }
-                let mut replica = Replica::offline(error.to_string(), me);
-                replica.become_leader(self.now.at, &Leadership::alone(me, epoch));
-                replica
+                Replica::offline(error.to_string(), self.node.id)
             }
         };
-        hosted.state = State::Leading(Box::new(replica));
+        hosted.state = State::Open(Box::new(replica));
         if is_full {
             self.reopen.insert(partition);
-        } else {
-            self.opened(partition);
         }
+        self.take_role(partition);
         for (op, to) in parked {
             if let Some(outcome) = self.perform_partition(partition, op, to) {
                 self.done.push((to, outcome));
             }
-        }
-    }
-
-    fn host(&mut self, place: Placed, log: Log<D>) {
-        let replica = Box::new(Replica::lead(log, self.node.id, place.epoch));
-        let hosted = Hosted { topic: place.topic, state: State::Leading(replica) };
-        self.partitions.hosted.insert(place.partition, hosted);
-        self.opened(place.partition);
-    }
-
-    fn opened(&mut self, partition: TopicPartition) {
-        let offsets = self.image.topic_by_name(CONSUMER_OFFSETS).map(|topic| topic.id);
-        if offsets == Some(partition.topic) {
-            self.host_groups(partition);
         }
     }
 
@@ -250,27 +331,31 @@ impl<D: Disk> Shard<D> {
         self.partitions.configs.remove(&topic.id);
         for index in (0..topic.partition_count()).map(PartitionIndex) {
             let partition = TopicPartition { topic: topic.id, partition: index };
-            let Some(hosted) = self.partitions.hosted.remove(&partition) else {
-                continue;
-            };
-            self.unrecovered.remove(&partition);
-            match hosted.state {
-                State::Leading(mut replica) => {
-                    replica.resign(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-                    replica.take_fired(&mut self.partitions.fired);
-                }
-                State::Opening { parked, .. } => {
-                    for (_, to) in parked {
-                        self.done.push((to, crate::work::Outcome::refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "")));
-                    }
-                }
-            }
-            if topic.name == *CONSUMER_OFFSETS {
-                self.drop_groups(index);
-            }
-            self.remove_folder(&folder(&topic.name, index), partition);
+            self.drop_partition(partition, &topic.name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
         self.note_recovered();
+    }
+
+    /// The partition lives here no longer: everyone who waits is told `code`, and its files go.
+    fn drop_partition(&mut self, partition: TopicPartition, topic: &Text, code: ErrorCode) {
+        let Some(hosted) = self.partitions.hosted.remove(&partition) else {
+            return;
+        };
+        self.unrecovered.remove(&partition);
+        self.stop_following(partition);
+        match hosted.state {
+            State::Open(mut replica) => {
+                replica.resign(code);
+                replica.take_fired(&mut self.partitions.fired);
+            }
+            State::Opening { parked, .. } => {
+                self.done.extend(parked.into_iter().map(|(_, to)| (to, Outcome::refused(code, ""))));
+            }
+        }
+        if *topic == *CONSUMER_OFFSETS {
+            self.drop_groups(partition.partition);
+        }
+        self.remove_folder(&folder(topic, partition.partition), partition);
     }
 
     /// A deleted partition's folder is renamed at once, as Kafka does, so that its name is free, and removed elsewhere.
@@ -307,7 +392,7 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let config = self.topic_config(id, &topic.name);
-            if let Some(replica) = self.partitions.leader(partition) {
+            if let Some(replica) = self.partitions.replica(partition) {
                 replica.set_config(config);
                 self.touch(partition);
             }
@@ -347,9 +432,9 @@ fn log_config(topic: &TopicConfig, live: &crate::node::Live) -> log::Config {
         retention_ms: bound(topic.retention_ms),
         retention_bytes: bound(topic.retention_bytes),
         file_delete_delay_ms: ms(topic.file_delete_delay_ms),
+        min_insync_replicas: u32::try_from(topic.min_insync_replicas).unwrap_or(1),
         flush_messages: never(topic.flush_messages),
         flush_ms: never(topic.flush_ms),
-        min_insync_replicas: u32::try_from(topic.min_insync_replicas).unwrap_or(1),
         preallocate: topic.preallocate,
         cleanup: Cleanup { delete: topic.cleanup_policy.delete, compact: topic.cleanup_policy.compact },
         min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,

@@ -4,15 +4,19 @@
 //! last run left, the metadata log, this broker's registration. The partitions' own logs are opened later, by jobs.
 
 use crate::controller::Controlling;
+use crate::lifecycle::Lifecycle;
 use crate::node::{Listener, Node};
+use crate::office::Office;
 use crate::seam::Level;
 use crate::shard::{Parts, Shard};
 use log::checkpoint::{Offsets, decode_offsets};
 use log::{Disk, Trust};
 use metadata::config::Settings;
-use metadata::controller::{Command, LastStop, Registration, SUPPORTED_FEATURES};
-use metadata::{Broker, Endpoint};
+use metadata::controller::{LastStop, SUPPORTED_FEATURES};
+use metadata::{Broker, Endpoint, Image};
+use quorum::Quorum;
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 use types::{NodeId, Now, Rng, ShardId, Text, Uuid};
 
@@ -37,12 +41,14 @@ pub struct Start<D: Disk> {
     pub seed: u64,
     pub now: Now,
     pub listeners: Vec<Listener>,
-    /// Where other nodes connect, where that is a place of its own.
+    /// Where other nodes reach this one, if not at the first of the listeners.
     pub peer: Option<Listener>,
-    /// The nodes that a new cluster begins with; none for a node that begins alone or joins.
+    /// Who votes in a new cluster: id, host and port of each, this node among them. None: this node alone.
     pub voters: Vec<(NodeId, Text, u16)>,
-    /// Nodes of a running cluster, to be joined.
+    /// Nodes of a cluster that this one joins.
     pub join: Vec<(Text, u16)>,
+    /// The id of the cluster that is joined; needed where the directory is new (`ask_cluster_id`).
+    pub join_cluster_id: Option<Text>,
 }
 
 /// A broker about to run: each shard gets `Input::Started` first.
@@ -73,72 +79,115 @@ pub(crate) struct LastRun {
     pub recovery_points: Offsets,
     pub start_offsets: Offsets,
     pub cleaned: Offsets,
+    pub high_watermarks: Offsets,
 }
 
 /// Makes the shards of a broker.
 pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
-    let Start { disk, settings, shards, seed, now, listeners, peer, voters, join } = start;
-    alone(settings.node_id(), &voters, &join)?;
-    let mut rng = Rng::new(seed);
-    let identity = identity(&disk, &settings, &mut rng)?;
+    let mut rng = Rng::new(start.seed);
+    let (disk, settings, now) = (start.disk.clone(), start.settings.clone(), start.now);
+    let identity = identity(&start, &mut rng)?;
     let last_run = last_run(&disk)?;
-    let metadata = |reason| BootError(format!("the metadata log in {} cannot be used: {reason}", disk.describe("")));
-    let mut controlling = Controlling::open(&disk, &settings, now, last_run.trust).map_err(metadata)?;
     let node = Node {
         id: identity.node_id,
         cluster_id: identity.cluster_id.clone(),
         directory_id: identity.directory_id,
-        shards: shards.max(1),
+        shards: start.shards.max(1),
         advertised: advertised(&settings)?,
         rack: settings.text("broker.rack").cloned(),
-        listeners,
-        peer,
+        peer_name: Text::from(format!("vltava-node-{}", identity.node_id)),
+        listeners: start.listeners.clone(),
     };
-    let broker = registration(&node, controlling.end_offset().0, &mut rng);
+    let broker = registration(&node, &mut rng);
+    let metadata = |reason| BootError(format!("the metadata log in {} cannot be used: {reason}", disk.describe("")));
+    let config = quorum_config(&start, &node);
+    let quorum_rng = Rng::new(rng.next_u64());
+    let quorum = Quorum::open(disk.clone(), config, now, last_run.trust, quorum_rng).map_err(metadata)?;
+    let mut controlling = Controlling::new(quorum, node.id, broker.incarnation);
     let last_stop = match last_run.trust {
         Trust::Stopped => LastStop::Clean,
         Trust::Killed => LastStop::Killed,
         Trust::PowerLost => LastStop::PowerLost,
     };
-    let registration = Registration { broker, last_stop, replaces_living: false };
-    controlling.decide_now(&Command::RegisterBroker(Box::new(registration)), now, &mut rng).map_err(metadata)?;
+    let mut life = Lifecycle::new(broker, last_stop, identity.is_new && joins_quorum(&start));
+    let mut told = Vec::new();
+    let alone = controlling.settle_alone(now, &settings, &mut told).map_err(metadata)?;
+    if alone {
+        let epoch =
+            controlling.register_alone(now, &settings, life.registration_alone(), &mut rng).map_err(metadata)?;
+        life.registered_alone(epoch);
+    }
     mark_running(&disk)?;
-
-    let mut notes = Vec::new();
+    let mut notes: Vec<(Level, String)> = told.into_iter().map(|text| (Level::Info, text)).collect();
     if last_run.trust == Trust::PowerLost && controlling.image().topic_count() > 0 {
         notes.push((
             Level::Warn,
             "the last run did not end cleanly: logs are checked from their recovery points".into(),
         ));
     }
-    let image = Arc::new(controlling.image().clone());
+    let image = Arc::new(if alone { controlling.show_alone() } else { Image::default() });
+    let office = alone.then(|| Office { holder: node.id, epoch: controlling.quorum.epoch().0, address: None });
     let (node, last_run) = (Arc::new(node), Arc::new(last_run));
-    let mut controlling = Some(Box::new(controlling));
+    let mut front = Some((Box::new(controlling), Box::new(life)));
     let shards = (0..node.shards).map(|number| {
+        let (controlling, lifecycle) = front.take().unzip();
         Shard::new(Parts {
             me: ShardId(number),
             now,
             node: node.clone(),
             image: image.clone(),
+            image_known: alone,
+            office: office.clone(),
             given: settings.clone(),
             last_run: last_run.clone(),
             disk: disk.clone(),
             seed: rng.next_u64(),
-            controlling: controlling.take(),
+            controlling,
+            lifecycle,
         })
     });
     Ok(Booted { shards: shards.collect(), node_id: identity.node_id, cluster_id: identity.cluster_id, notes })
 }
 
-/// A quorum of several nodes is not there: to serve alone what was meant to be shared would make as many clusters as
-/// there are nodes.
-fn alone(me: NodeId, voters: &[(NodeId, Text, u16)], join: &[(Text, u16)]) -> Result<(), BootError> {
-    let others = voters.iter().filter(|(id, ..)| *id != me).count() + join.len();
-    if others > 0 {
-        let message = "clusters of several nodes are not there yet: start without --voters and --join".to_owned();
-        return Err(BootError(message));
+/// Whether a new node asks to vote by itself: where it joins a cluster, unless the operator says otherwise.
+fn joins_quorum<D: Disk>(start: &Start<D>) -> bool {
+    let name = "controller.quorum.auto.join.enable";
+    !start.join.is_empty() && (!start.settings.is_set(name) || start.settings.boolean(name))
+}
+
+/// The address that other nodes are told to reach this one at.
+fn peer_endpoint<D: Disk>(start: &Start<D>) -> quorum::Endpoint {
+    let own = start.voters.iter().find(|(id, ..)| *id == start.settings.node_id());
+    match (own, start.peer.as_ref().or(start.listeners.first())) {
+        (Some((_, host, port)), _) => quorum::Endpoint { host: host.clone(), port: *port },
+        (None, Some(listener)) => quorum::Endpoint { host: listener.host.clone(), port: listener.port },
+        (None, None) => quorum::Endpoint { host: Text::from_static("localhost"), port: 0 },
     }
-    Ok(())
+}
+
+fn quorum_config<D: Disk>(start: &Start<D>, node: &Node) -> quorum::Config {
+    let ms = |name: &str| u64::try_from(start.settings.i64(name)).unwrap_or(1).max(1);
+    let mut config = quorum::Config::new(node.id, node.directory_id, node.cluster_id.clone(), peer_endpoint(start));
+    let voter = |(id, host, port): &(NodeId, Text, u16)| quorum::Voter {
+        id: *id,
+        directory: if *id == node.id { node.directory_id } else { Uuid::ZERO },
+        endpoint: quorum::Endpoint { host: host.clone(), port: *port },
+    };
+    config.voters = start.voters.iter().map(voter).collect();
+    if config.voters.is_empty() && start.join.is_empty() {
+        let endpoint = config.endpoint.clone();
+        config.voters = vec![quorum::Voter { id: node.id, directory: node.directory_id, endpoint }];
+    }
+    config.bootstrap =
+        start.join.iter().map(|(host, port)| quorum::Endpoint { host: host.clone(), port: *port }).collect();
+    config.election_timeout_ms = ms("controller.quorum.election.timeout.ms");
+    config.fetch_timeout_ms = ms("controller.quorum.fetch.timeout.ms");
+    config.election_backoff_max_ms = ms("controller.quorum.election.backoff.max.ms");
+    config.request_timeout_ms = ms("controller.quorum.request.timeout.ms");
+    config.retry_backoff_ms = ms("controller.quorum.retry.backoff.ms");
+    config.fetch_bytes_max = u32::try_from(ms("controller.quorum.fetch.max.bytes")).unwrap_or(u32::MAX);
+    config.segment_bytes = u32::try_from(ms("metadata.log.segment.bytes")).unwrap_or(u32::MAX);
+    config
 }
 
 /// Who this log directory belongs to.
@@ -146,14 +195,20 @@ struct Identity {
     node_id: NodeId,
     cluster_id: Text,
     directory_id: Uuid,
+    /// Made at this start.
+    is_new: bool,
 }
 
 /// Reads `meta.properties`, or makes it in a new directory.
-fn identity<D: Disk>(disk: &D, settings: &Settings, rng: &mut Rng) -> Result<Identity, BootError> {
-    let node_id = settings.node_id();
-    if !disk.exists(META_PROPERTIES) {
-        let identity =
-            Identity { node_id, cluster_id: Uuid::random(rng).to_string().into(), directory_id: Uuid::random(rng) };
+fn identity<D: Disk>(start: &Start<D>, rng: &mut Rng) -> Result<Identity, BootError> {
+    let disk = &start.disk;
+    let node_id = start.settings.node_id();
+    if is_new(disk) {
+        let cluster_id = match &start.join_cluster_id {
+            Some(joined) => joined.clone(),
+            None => new_cluster_id(&start.voters, rng),
+        };
+        let identity = Identity { node_id, cluster_id, directory_id: Uuid::random(rng), is_new: true };
         let text = format!(
             "version=1\ncluster.id={}\nnode.id={}\ndirectory.id={}\n",
             identity.cluster_id, identity.node_id, identity.directory_id
@@ -177,7 +232,20 @@ fn identity<D: Disk>(disk: &D, settings: &Settings, rng: &mut Rng) -> Result<Ide
         return Err(BootError(message));
     }
     let directory_id = property("directory.id").ok().and_then(Uuid::parse).unwrap_or_else(|| Uuid::random(rng));
-    Ok(Identity { node_id, cluster_id: Text::from(property("cluster.id")?), directory_id })
+    Ok(Identity { node_id, cluster_id: Text::from(property("cluster.id")?), directory_id, is_new: false })
+}
+
+/// A new cluster's id. The first voters of one start with empty directories and must agree on it before they have said a
+/// word to each other, so it follows from who and where they are.
+fn new_cluster_id(voters: &[(NodeId, Text, u16)], rng: &mut Rng) -> Text {
+    if voters.len() < 2 {
+        return Uuid::random(rng).to_string().into();
+    }
+    let mut sorted: Vec<String> = voters.iter().map(|(id, host, port)| format!("{id}@{host}:{port}")).collect();
+    sorted.sort();
+    let mut hasher = types::FixedHasher::default();
+    hasher.write(sorted.join(",").as_bytes());
+    Uuid::random(&mut Rng::new(hasher.finish())).to_string().into()
 }
 
 fn last_run<D: Disk>(disk: &D) -> Result<LastRun, BootError> {
@@ -197,7 +265,8 @@ fn last_run<D: Disk>(disk: &D) -> Result<LastRun, BootError> {
     let recovery_points = decode_offsets(&read(RECOVERY_POINTS)?).unwrap_or_default();
     let start_offsets = decode_offsets(&read(START_OFFSETS)?).unwrap_or_default();
     let cleaned = decode_offsets(&read(CLEANED)?).unwrap_or_default();
-    Ok(LastRun { trust, recovery_points, start_offsets, cleaned })
+    let high_watermarks = decode_offsets(&read(HIGH_WATERMARKS)?).unwrap_or_default();
+    Ok(LastRun { trust, recovery_points, start_offsets, cleaned, high_watermarks })
 }
 
 /// From here on a crash is a crash: the mark of a clean stop goes before anything is written.
@@ -211,7 +280,7 @@ pub(crate) fn mark_recovered<D: Disk>(disk: &D) -> Result<(), log::DiskError> {
     disk.write_small(LAST_BOOT, disk.boot_id().to_string().as_bytes(), false)
 }
 
-fn registration(node: &Node, epoch: i64, rng: &mut Rng) -> Broker {
+fn registration(node: &Node, rng: &mut Rng) -> Broker {
     let endpoint = |listener: &Listener| Endpoint {
         name: listener.name.clone(),
         host: node.advertised.as_ref().map_or_else(|| listener.host.clone(), |(host, _)| host.clone()),
@@ -220,16 +289,21 @@ fn registration(node: &Node, epoch: i64, rng: &mut Rng) -> Broker {
     };
     Broker {
         id: node.id,
-        epoch,
+        epoch: -1,
         incarnation: Uuid::random(rng),
         endpoints: node.listeners.iter().map(endpoint).collect(),
         features: SUPPORTED_FEATURES.iter().map(|(name, min, max)| (Text::from_static(name), *min, *max)).collect(),
         rack: node.rack.clone(),
-        fenced: false,
+        fenced: true,
         in_controlled_shutdown: false,
         directories: vec![node.directory_id],
         cordoned_directories: Vec::new(),
     }
+}
+
+/// Whether a log directory has never been used.
+pub fn is_new<D: Disk>(disk: &D) -> bool {
+    !disk.exists(META_PROPERTIES)
 }
 
 /// The first of `advertised.listeners` that is for clients, as `NAME://host:port`.

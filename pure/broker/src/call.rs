@@ -163,6 +163,9 @@ impl<D: Disk> Shard<D> {
             return;
         };
         self.end_waits(id, &pending);
+        if pending.outcomes.iter().any(Outcome::lost_controller) && self.ask_next_controller(pending.slot) {
+            return;
+        }
         let step = (pending.then)(self, pending.outcomes);
         self.run(pending.slot, step);
     }

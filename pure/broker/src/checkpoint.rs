@@ -13,7 +13,7 @@ use types::{Offset, PartitionIndex, ShardId, Text};
 /// How soon a moved start offset is written down.
 const SOON_MS: u64 = 10;
 /// Calls of the broker itself are nobody's request.
-const NOBODY: SlotId = SlotId { connection: ConnId(u64::MAX), number: 0 };
+pub(crate) const NOBODY: SlotId = SlotId { connection: ConnId(u64::MAX), number: 0 };
 
 /// What checkpoint files say of one partition.
 #[derive(Clone, Debug)]

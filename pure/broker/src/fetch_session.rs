@@ -26,6 +26,8 @@ pub(crate) struct Wanted {
     pub max_bytes: u32,
     pub current_leader_epoch: LeaderEpoch,
     pub last_fetched_epoch: LeaderEpoch,
+    /// Where a follower's log starts; -1 for consumers.
+    pub log_start_offset: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -204,6 +206,7 @@ mod tests {
             max_bytes: 100,
             current_leader_epoch: LeaderEpoch::NONE,
             last_fetched_epoch: LeaderEpoch::NONE,
+            log_start_offset: Offset::NONE,
         }
     }
 

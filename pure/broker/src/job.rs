@@ -110,7 +110,7 @@ impl<D: Disk> Shard<D> {
         match (target, done) {
             (JobFor::Partition(partition), JobDone::Recovered(opened)) => self.partition_opened(partition, opened),
             (JobFor::Partition(partition), JobDone::Log(done)) => self.partition_job_done(partition, done),
-            (JobFor::MetadataLog, JobDone::Log(done)) => self.metadata_job_done(done),
+            (JobFor::MetadataLog, JobDone::Log(done)) => self.quorum_job_done(done),
             (JobFor::Warm { waiter }, JobDone::Warmed(result)) => self.warmed(waiter, result),
             (JobFor::LoadGroups(partition), JobDone::Read(read)) => self.groups_read(partition, read),
             (JobFor::Nobody, JobDone::Removed(Err(error))) => {

@@ -23,12 +23,11 @@ pub struct Node {
     pub directory_id: Uuid,
     pub shards: u16,
     pub listeners: Vec<Listener>,
-    /// Where other nodes connect, where that is a place of its own.
-    #[expect(dead_code, reason = "the address among the voters, which a lone node does not tell")]
-    pub peer: Option<Listener>,
     /// What clients are told to connect to, where it is set; else they come back to where they came.
     pub advertised: Option<(Text, u16)>,
     pub rack: Option<Text>,
+    /// What it calls itself where it asks other nodes.
+    pub peer_name: Text,
 }
 
 /// A broker as one client can reach it.
@@ -123,10 +122,6 @@ impl<D: Disk> Shard<D> {
             brokers.push(own(self.node.rack.clone()));
         }
         brokers
-    }
-
-    pub(crate) fn controller_id(&self) -> NodeId {
-        self.node.id
     }
 
     /// The peer's address as Kafka shows it to people.

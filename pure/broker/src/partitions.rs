@@ -14,7 +14,7 @@ use log::{Disk, DiskError, Log};
 use replica::{Acks, Failure, Fired, Isolation, Origin, Read, Replica};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, Text, TopicId, TopicPartition};
+use types::{ErrorCode, Instant, Offset, PartitionIndex, Text, TopicId, TopicPartition};
 
 /// How long what was appended may wait until index entries for it are written, at most.
 const FLUSH_AFTER_MS: u64 = 1000;
@@ -51,25 +51,32 @@ pub(crate) struct Hosted<D: Disk> {
 
 pub(crate) enum State<D: Disk> {
     /// Its log is being opened; what is asked of it meanwhile waits.
-    Opening {
-        epoch: LeaderEpoch,
-        parked: Vec<(PartitionOp, ReplyTo)>,
-    },
-    Leading(Box<Replica<D>>),
+    Opening { parked: Vec<(PartitionOp, ReplyTo)> },
+    /// Leading or following.
+    Open(Box<Replica<D>>),
 }
 
 impl<D: Disk> Partitions<D> {
-    /// The replica, where this shard leads the partition and its log is open.
-    pub fn leader(&mut self, partition: TopicPartition) -> Option<&mut Replica<D>> {
+    /// The replica, whatever its role, where its log is open.
+    pub fn replica(&mut self, partition: TopicPartition) -> Option<&mut Replica<D>> {
         match &mut self.hosted.get_mut(&partition)?.state {
-            State::Leading(replica) => Some(replica),
+            State::Open(replica) => Some(replica),
             State::Opening { .. } => None,
         }
     }
 
-    fn leaders(&self) -> impl Iterator<Item = (TopicPartition, &Text, &Replica<D>)> {
+    /// The replica, where this shard leads the partition and its log is open.
+    pub fn leader(&mut self, partition: TopicPartition) -> Option<&mut Replica<D>> {
+        self.replica(partition).filter(|replica| replica.is_leader())
+    }
+
+    pub fn open_replicas(&self) -> impl Iterator<Item = (TopicPartition, &Replica<D>)> {
+        self.named_replicas().map(|(partition, _, replica)| (partition, replica))
+    }
+
+    fn named_replicas(&self) -> impl Iterator<Item = (TopicPartition, &Text, &Replica<D>)> {
         self.hosted.iter().filter_map(|(partition, hosted)| match &hosted.state {
-            State::Leading(replica) => Some((*partition, &hosted.topic, &**replica)),
+            State::Open(replica) => Some((*partition, &hosted.topic, &**replica)),
             State::Opening { .. } => None,
         })
     }
@@ -95,7 +102,10 @@ impl<D: Disk> Shard<D> {
                 parked.push((op, to));
                 None
             }
-            Some(State::Leading(_)) => match op {
+            Some(State::Open(replica)) if !replica.is_leader() && !op.may_follower_answer() => {
+                Some(Outcome::refused(ErrorCode::NOT_LEADER_OR_FOLLOWER, ""))
+            }
+            Some(State::Open(_)) => match op {
                 PartitionOp::Produce { records, acknowledge } => self.produce(partition, records, acknowledge, to),
                 PartitionOp::Fetch(read) => self.fetch(partition, &read, to),
                 PartitionOp::Watch { seen, isolation } => self.watch(partition, seen, isolation, to),
@@ -113,7 +123,8 @@ impl<D: Disk> Shard<D> {
     ) -> Option<Outcome<D>> {
         let (now, bytes) = (self.now, records.len());
         let replica = self.partitions.leader(partition)?;
-        let acks = if acknowledge.is_some_and(|ack| ack.all) { Acks::All } else { Acks::Leader };
+        let all = acknowledge.is_some_and(|acknowledge| acknowledge.all);
+        let acks = if all { Acks::All } else { Acks::Leader };
         let appended = match replica.append(now, records, Origin::Client, acks) {
             Ok(appended) => appended,
             Err(rejected) => {
@@ -123,21 +134,19 @@ impl<D: Disk> Shard<D> {
             }
         };
         let committed = appended.end_offset <= replica.high_watermark();
+        // acks=1 promises what the leader alone has; that is durable where `flush.messages=1` says so.
         let syncs = replica.log().is_some_and(|log| log.config().flush_messages == 1);
         if std::mem::take(&mut self.refusing_writes) {
             self.log(Level::Info, "the disk takes writes again".to_owned());
         }
         self.figures.bytes_appended += bytes as u64;
         self.touch(partition);
-        let Some(Acknowledge { by: deadline, all }) = acknowledge.filter(|ack| !committed && (ack.all || syncs)) else {
+        let Some(Acknowledge { by: deadline, .. }) = acknowledge.filter(|ack| !committed && (ack.all || syncs)) else {
             return Some(Outcome::Produced(appended));
         };
         let waiter = self.next_id();
         let replica = self.partitions.leader(partition)?;
-        match all {
-            true => replica.wait_committed(appended.end_offset, waiter),
-            false => replica.wait_stored(appended.end_offset, waiter),
-        }
+        replica.wait_committed(appended.end_offset, waiter);
         self.waits.insert(waiter, Waiting { to, wait: Wait::Produce { partition, appended, deadline } });
         self.deadlines.insert((deadline, Deadline::Waiter(waiter)));
         None
@@ -145,7 +154,7 @@ impl<D: Disk> Shard<D> {
 
     fn fetch(&mut self, partition: TopicPartition, read: &Read, to: ReplyTo) -> Option<Outcome<D>> {
         let now = self.now;
-        let replica = self.partitions.leader(partition)?;
+        let replica = self.partitions.replica(partition)?;
         let slice = match replica.read(now, read) {
             Ok(slice) => slice,
             Err(failure) => {
@@ -153,6 +162,10 @@ impl<D: Disk> Shard<D> {
                 return Some(failed(failure));
             }
         };
+        if read.fetcher.is_some() {
+            self.touch(partition);
+            self.followed.insert(partition);
+        }
         if slice.is_cached() {
             return Some(Outcome::Fetched(slice));
         }
@@ -181,7 +194,7 @@ impl<D: Disk> Shard<D> {
         isolation: Isolation,
         to: ReplyTo,
     ) -> Option<Outcome<D>> {
-        let replica = self.partitions.leader(partition)?;
+        let replica = self.partitions.replica(partition)?;
         let readable = match isolation {
             Isolation::HighWatermark => replica.high_watermark(),
             Isolation::Committed => replica.last_stable_offset(),
@@ -199,7 +212,7 @@ impl<D: Disk> Shard<D> {
 
     /// Questions that are answered at once.
     fn ask(&mut self, partition: TopicPartition, op: PartitionOp) -> Outcome<D> {
-        let replica = self.partitions.leader(partition).expect("the caller has found it");
+        let replica = self.partitions.replica(partition).expect("the caller has found it");
         let outcome = match op {
             PartitionOp::ListOffset { spec, isolation, current_leader_epoch } => {
                 replica.list_offset(spec, isolation, current_leader_epoch).map(Outcome::Listed)
@@ -236,7 +249,7 @@ impl<D: Disk> Shard<D> {
         let mut fired = std::mem::take(&mut self.partitions.fired);
         let touched = std::mem::take(&mut self.partitions.touched);
         for partition in &touched {
-            if let Some(replica) = self.partitions.leader(*partition) {
+            if let Some(replica) = self.partitions.replica(*partition) {
                 replica.take_fired(&mut fired);
             }
             self.look_after(*partition);
@@ -277,7 +290,7 @@ impl<D: Disk> Shard<D> {
             return;
         };
         if let Wait::Produce { partition, .. } = wait
-            && let Some(replica) = self.partitions.leader(partition)
+            && let Some(replica) = self.partitions.replica(partition)
         {
             replica.cancel(waiter);
         }
@@ -300,7 +313,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn cancel(&mut self, partition: TopicPartition, waiter: u64) {
-        if let Some(replica) = self.partitions.leader(partition) {
+        if let Some(replica) = self.partitions.replica(partition) {
             replica.cancel(waiter);
         }
     }
@@ -308,7 +321,7 @@ impl<D: Disk> Shard<D> {
     /// Starts the sync that a partition wants, and sees that it is looked after soon.
     fn look_after(&mut self, partition: TopicPartition) {
         let now = self.now.at;
-        let Some(replica) = self.partitions.leader(partition) else {
+        let Some(replica) = self.partitions.replica(partition) else {
             return;
         };
         let flush_ms = replica.log().map_or(u64::MAX, |log| log.config().flush_ms);
@@ -347,7 +360,7 @@ impl<D: Disk> Shard<D> {
     fn tick_partition(&mut self, partition: TopicPartition) {
         let now = self.now;
         let mut jobs = Vec::new();
-        let Some(replica) = self.partitions.leader(partition) else {
+        let Some(replica) = self.partitions.replica(partition) else {
             return;
         };
         replica.tick(now, &mut jobs);
@@ -363,10 +376,14 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn partition_job_done(&mut self, partition: TopicPartition, done: log::JobDone) {
         let now = self.now;
         let mut jobs = Vec::new();
-        if let Some(replica) = self.partitions.leader(partition) {
+        if let Some(replica) = self.partitions.replica(partition) {
+            let synced = matches!(done, log::JobDone::Synced(_));
             replica.job_done(now, done, &mut jobs);
             self.note_offline(partition);
             self.touch(partition);
+            if synced {
+                self.synced_follower(partition);
+            }
         }
         for job in jobs {
             self.start_job(JobFor::Partition(partition), Job::Log(job));
@@ -375,7 +392,7 @@ impl<D: Disk> Shard<D> {
 
     /// Says why the disk refuses writes: once until it takes one again, for producers try and try again.
     fn note_refused(&mut self, partition: TopicPartition, rejected: &record::Rejected) {
-        let online = self.partitions.leader(partition).is_some_and(|replica| replica.offline_reason().is_none());
+        let online = self.partitions.replica(partition).is_some_and(|replica| replica.offline_reason().is_none());
         if !online {
             return self.note_offline(partition);
         }
@@ -388,12 +405,19 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// A partition as people call it.
+    pub(crate) fn title(&self, partition: TopicPartition) -> String {
+        let topic =
+            self.image.topic(partition.topic).map_or_else(|| partition.topic.to_string(), |t| t.name.to_string());
+        format!("{topic}-{}", partition.partition)
+    }
+
     /// Says once why a partition has gone offline.
-    fn note_offline(&mut self, partition: TopicPartition) {
+    pub(crate) fn note_offline(&mut self, partition: TopicPartition) {
         let Some(hosted) = self.partitions.hosted.get(&partition) else {
             return;
         };
-        let State::Leading(replica) = &hosted.state else {
+        let State::Open(replica) = &hosted.state else {
             return;
         };
         if let Some(reason) = replica.offline_reason()
@@ -414,14 +438,14 @@ impl<D: Disk> Shard<D> {
             size_bytes: replica.log().map_or(0, Log::size_bytes),
             offline: replica.log().is_none(),
         };
-        self.partitions.leaders().map(figures).collect()
+        self.partitions.named_replicas().map(figures).collect()
     }
 
     pub(crate) fn partition_sizes(&self) -> Vec<(Text, PartitionIndex, u64)> {
         let size = |(partition, topic, replica): (TopicPartition, &Text, &Replica<D>)| {
             (topic.clone(), partition.partition, replica.log().map_or(0, Log::size_bytes))
         };
-        self.partitions.leaders().map(size).collect()
+        self.partitions.named_replicas().map(size).collect()
     }
 
     pub(crate) fn checkpoint_rows(&self) -> Vec<CheckpointRow> {
@@ -436,11 +460,11 @@ impl<D: Disk> Shard<D> {
                 cleaned_to: log.cleaned_synced(),
             })
         };
-        let open = self.partitions.leaders().filter_map(row);
+        let open = self.partitions.named_replicas().filter_map(row);
         // What is not open keeps what the last run knew of it.
         let is_known = |hosted: &Hosted<D>| match &hosted.state {
             State::Opening { .. } => true,
-            State::Leading(replica) => replica.log().is_none(),
+            State::Open(replica) => replica.log().is_none(),
         };
         let closed = self.partitions.hosted.iter().filter(|(_, hosted)| is_known(hosted));
         let kept = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
@@ -461,7 +485,7 @@ impl<D: Disk> Shard<D> {
     /// Writes down what a quick start needs.
     pub(crate) fn close_partitions(&mut self) {
         for hosted in self.partitions.hosted.values_mut() {
-            if let State::Leading(replica) = &mut hosted.state {
+            if let State::Open(replica) = &mut hosted.state {
                 replica.stop();
             }
         }

@@ -5,13 +5,14 @@
 
 use crate::checkpoint::CheckpointRow;
 use crate::observe::Observation;
+use crate::office::Office;
 use crate::work::{CallId, Outcome, Work};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use log::{Disk, DiskFile};
 use metadata::{Delta, Image};
 use std::sync::Arc;
-use types::{ShardId, Text};
+use types::{NodeId, ShardId, Text};
 
 /// A connection, unique in the process for as long as it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -248,6 +249,15 @@ pub enum Message<D: Disk> {
         image: Arc<Image>,
         delta: Arc<Delta>,
     },
+    /// Who is the active controller now.
+    Office(Option<Office>),
+    /// The connection that carried a broker's heartbeats is closed.
+    Suspect {
+        broker: NodeId,
+        epoch: i64,
+    },
+    /// The broker stops now.
+    Stop,
 }
 
 pub use crate::job::{Job, JobDone};

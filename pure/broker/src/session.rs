@@ -6,6 +6,7 @@
 
 use crate::api;
 use crate::call::{SlotId, Step};
+use crate::forward::is_for_controller;
 use crate::seam::{ConnId, Frame, Output};
 use crate::shard::Shard;
 use crate::work::CallId;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use log::Disk;
 use std::collections::VecDeque;
-use types::{Instant, Text, limits};
+use types::{Instant, NodeId, Text, limits};
 use wire::ApiKey;
 
 /// What the client said of itself and where it is.
@@ -28,6 +29,8 @@ pub struct Peer {
 
 pub(crate) struct Session<F> {
     pub peer: Peer,
+    /// The broker and its epoch whose heartbeats come this way.
+    pub heartbeats: Option<(NodeId, i64)>,
     /// Requests that have not started.
     queue: VecDeque<Bytes>,
     /// Requests that have started, oldest first.
@@ -41,6 +44,8 @@ struct Slot<F> {
     key: ApiKey,
     started: Instant,
     waits_for: Option<CallId>,
+    /// What only the controller answers, in case it loses its office before it has.
+    frame: Option<Bytes>,
     done: Option<Option<Frame<F>>>,
 }
 
@@ -53,12 +58,28 @@ pub(crate) struct Request {
     pub correlation_id: i32,
     pub client_id: Option<Text>,
     pub bytes: usize,
+    /// It came in an envelope, and so must its answer go.
+    pub sealed: Option<Sealed>,
+}
+
+/// The request that another one came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed {
+    pub correlation_id: i32,
+    pub version: i16,
 }
 
 impl<F> Session<F> {
     pub fn new(address: SocketAddr, local: SocketAddr) -> Session<F> {
         let peer = Peer { address, local, software_name: Text::default(), software_version: Text::default() };
-        Session { peer, queue: VecDeque::new(), slots: VecDeque::new(), next_number: 0, paused: false }
+        Session {
+            peer,
+            heartbeats: None,
+            queue: VecDeque::new(),
+            slots: VecDeque::new(),
+            next_number: 0,
+            paused: false,
+        }
     }
 
     fn outstanding(&self) -> usize {
@@ -96,6 +117,10 @@ impl<D: Disk> Shard<D> {
             if !session.may_start(key) {
                 break;
             }
+            if !self.image_known && !api::is_served_early(key) {
+                self.early.push(connection);
+                break;
+            }
             let frame = session.queue.pop_front().expect("it was just looked at");
             self.start_request(connection, frame);
         }
@@ -107,17 +132,24 @@ impl<D: Disk> Shard<D> {
         let session = self.sessions.get_mut(&connection).expect("the caller has found it");
         let slot = SlotId { connection, number: session.next_number };
         session.next_number += 1;
-        let (request, reader) = match api::open(slot, frame) {
+        let (request, reader) = match api::open(slot, frame.clone()) {
             Ok(opened) => opened,
             Err(api::Refused::Close(reason)) => return self.drop_connection(connection, Some(reason)),
             Err(api::Refused::Answer { key, frame }) => {
-                session.slots.push_back(Slot { number: slot.number, key, started, waits_for: None, done: None });
+                let entry = Slot { number: slot.number, key, started, waits_for: None, frame: None, done: None };
+                session.slots.push_back(entry);
                 return self.run(slot, Step::Reply(Frame::of(frame)));
             }
         };
-        session.slots.push_back(Slot { number: slot.number, key: request.key, started, waits_for: None, done: None });
+        let key = request.key;
+        let kept = (is_for_controller(key) || key == ApiKey::Envelope).then(|| frame.clone());
+        let entry = Slot { number: slot.number, key, started, waits_for: None, frame: kept, done: None };
+        session.slots.push_back(entry);
         self.figures.request(request.key, request.bytes);
         let (key, version) = (request.key, request.version);
+        if is_for_controller(key) && !self.is_active_controller() {
+            return self.forward(slot, frame);
+        }
         match api::start(self, request, reader) {
             Ok(step) => self.run(slot, step),
             Err(error) => {
@@ -134,6 +166,13 @@ impl<D: Disk> Shard<D> {
         {
             entry.waits_for = Some(call);
         }
+    }
+
+    /// What a request for the controller said, where it waits for an answer.
+    pub(crate) fn kept_frame(&self, slot: SlotId) -> Option<(ApiKey, Bytes, Instant)> {
+        let session = self.sessions.get(&slot.connection)?;
+        let entry = session.slots.iter().find(|entry| entry.number == slot.number)?;
+        Some((entry.key, entry.frame.clone()?, entry.started))
     }
 
     /// A request is done: its answer leaves as soon as those before it have.
@@ -191,6 +230,9 @@ impl<D: Disk> Shard<D> {
             if let Some(call) = slot.waits_for {
                 self.abandon(call);
             }
+        }
+        if let Some((broker, epoch)) = session.heartbeats {
+            self.heartbeats_ended(broker, epoch);
         }
     }
 }

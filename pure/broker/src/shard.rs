@@ -9,14 +9,19 @@ use crate::call::ReplyTo;
 use crate::checkpoint::Closing;
 use crate::controller::Controlling;
 use crate::fetch_session::Sessions;
+use crate::forward::Forwarding;
 use crate::groups::Groups;
+use crate::isr::Proposals;
 use crate::job::JobFor;
-use crate::links::Links;
+use crate::lifecycle::Lifecycle;
 use crate::node::Live;
 use crate::node::Node;
 use crate::observe::{Figures, Observation};
+use crate::office::Office;
 use crate::partitions::Partitions;
-use crate::seam::{ConnId, Input, Level, Message, Outbox, Output, Ticket};
+use crate::peers::Peers;
+use crate::replication::Fetcher;
+use crate::seam::{ConnId, Input, Level, LinkId, Message, Outbox, Output, Ticket};
 use crate::session::Session;
 use crate::wait::Waits;
 use crate::work::{CallId, Outcome, Work};
@@ -26,7 +31,7 @@ use metadata::config::Settings;
 use metadata::names::CONSUMER_OFFSETS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use types::{HashMap, Instant, Now, Rng, ShardId, TopicPartition};
+use types::{HashMap, Instant, NodeId, Now, Rng, ShardId, TopicPartition};
 
 pub struct Shard<D: Disk> {
     pub(crate) me: ShardId,
@@ -43,7 +48,6 @@ pub struct Shard<D: Disk> {
     pub(crate) out: Outbox<D>,
     pub(crate) sessions: HashMap<ConnId, Session<D::File>>,
     /// Our own connections to other nodes.
-    pub(crate) links: Links,
     /// Connections whose next request may start.
     pub(crate) ready: Vec<ConnId>,
     pub(crate) pending: HashMap<CallId, Pending<D>>,
@@ -54,8 +58,24 @@ pub struct Shard<D: Disk> {
     pub(crate) partitions: Partitions<D>,
     pub(crate) groups: Groups,
     pub(crate) fetch_sessions: Sessions,
-    /// Only shard 0 controls.
+    pub(crate) peers: Peers<D>,
+    /// Who is the active controller.
+    pub(crate) office: Option<Office>,
+    /// Requests that wait for a controller.
+    pub(crate) forwarding: Vec<Forwarding>,
+    /// Replicas that follow, by the broker of their leaders.
+    pub(crate) fetchers: BTreeMap<NodeId, Fetcher>,
+    pub(crate) wake_fetchers: BTreeSet<NodeId>,
+    /// Led partitions whose followers were heard of.
+    pub(crate) followed: BTreeSet<TopicPartition>,
+    pub(crate) proposals: Proposals,
+    /// An image was seen.
+    pub(crate) image_known: bool,
+    /// Connections whose next request waits for it.
+    pub(crate) early: Vec<ConnId>,
+    /// Only shard 0 has the metadata log and this broker's life.
     pub(crate) controlling: Option<Box<Controlling<D>>>,
+    pub(crate) lifecycle: Option<Box<Lifecycle>>,
     pub(crate) jobs: BTreeMap<Ticket, JobFor>,
     pub(crate) figures: Figures,
     /// Logs that are being opened.
@@ -96,6 +116,24 @@ pub(crate) enum Deadline {
     CheckpointOnce,
     /// Groups' time-outs.
     Groups,
+    /// Questions to another node that were not answered.
+    Link(LinkId),
+    /// Requests that wait for a controller.
+    Forward,
+    /// Fetchers that paused.
+    Fetchers,
+    /// Followers that time alone makes late.
+    Isr,
+    /// What the metadata quorum does by the clock.
+    Quorum,
+    /// Brokers that were not heard of.
+    Sessions,
+    /// Leaderships that are to be given back.
+    Balance,
+    /// This broker's signs of life.
+    Lifecycle,
+    /// Whether this node should vote.
+    Voting,
 }
 
 /// What a shard is made of.
@@ -108,7 +146,11 @@ pub(crate) struct Parts<D: Disk> {
     pub last_run: Arc<LastRun>,
     pub disk: D,
     pub seed: u64,
+    /// Whether the image is the cluster's, and not merely none.
+    pub image_known: bool,
+    pub office: Option<Office>,
     pub controlling: Option<Box<Controlling<D>>>,
+    pub lifecycle: Option<Box<Lifecycle>>,
 }
 
 impl<D: Disk> Shard<D> {
@@ -136,7 +178,6 @@ impl<D: Disk> Shard<D> {
             rng: Rng::new(parts.seed ^ u64::from(parts.me.0) << 48),
             out: Outbox::default(),
             sessions: HashMap::default(),
-            links: Links::default(),
             ready: Vec::new(),
             pending: HashMap::default(),
             waits: Waits::default(),
@@ -144,7 +185,17 @@ impl<D: Disk> Shard<D> {
             partitions: Partitions::default(),
             groups: Groups::default(),
             fetch_sessions: Sessions::new(parts.me, slots),
+            peers: Peers::default(),
+            office: parts.office,
+            forwarding: Vec::new(),
+            fetchers: BTreeMap::new(),
+            wake_fetchers: BTreeSet::new(),
+            followed: BTreeSet::new(),
+            proposals: Proposals::default(),
+            image_known: parts.image_known,
+            early: Vec::new(),
             controlling: parts.controlling,
+            lifecycle: parts.lifecycle,
             jobs: BTreeMap::new(),
             figures: Figures::default(),
             stopping: false,
@@ -165,9 +216,9 @@ impl<D: Disk> Shard<D> {
             Input::Received { .. } if self.stopping => {}
             Input::Received { connection, frame } => self.received(connection, frame),
             Input::Closed { connection } => self.closed(connection),
-            Input::LinkOpened { link, local } => self.link_opened(link, local),
+            Input::LinkOpened { .. } => {}
             Input::LinkReceived { link, frame } => self.link_received(link, frame),
-            Input::LinkClosed { link, reason } => self.link_closed(link, reason),
+            Input::LinkClosed { link, reason } => self.link_closed(link, &reason),
             Input::Wake => {}
             Input::JobDone { ticket, done } => self.job_done(ticket, done),
             Input::FromShard { from, message } => self.take_message(from, message),
@@ -175,7 +226,7 @@ impl<D: Disk> Shard<D> {
                 let observation = Box::new(self.observe());
                 self.out.push(Output::Observed { ticket, observation });
             }
-            Input::Stop => self.stop(),
+            Input::Stop => self.stop_asked(),
         }
         self.settle();
         std::mem::swap(&mut self.out, out);
@@ -193,6 +244,7 @@ impl<D: Disk> Shard<D> {
         loop {
             self.start_ready();
             let fired = self.fire_waiters();
+            self.tend_replication();
             if !fired && self.done.is_empty() && self.ready.is_empty() {
                 break;
             }
@@ -216,15 +268,33 @@ impl<D: Disk> Shard<D> {
                 Deadline::Checkpoint => self.checkpoint(),
                 Deadline::CheckpointOnce => self.checkpoint_once(),
                 Deadline::Groups => self.tick_groups(),
+                Deadline::Link(link) => self.check_link(link),
+                Deadline::Forward => self.retry_forwarding(),
+                Deadline::Fetchers => self.retry_fetchers(),
+                Deadline::Isr => self.consider_all_isrs(),
+                Deadline::Quorum => self.wake_quorum(),
+                Deadline::Sessions => self.end_sessions(),
+                Deadline::Balance => self.balance(),
+                Deadline::Lifecycle => self.tick_lifecycle(),
+                Deadline::Voting => self.consider_voting(),
             }
         }
     }
 
     fn started(&mut self) {
-        self.open_partitions();
+        if self.image_known {
+            self.open_partitions();
+        }
+        self.deadlines.insert((self.now.at, Deadline::Isr));
         self.deadlines.insert((self.now.at.plus_ms(self.settings.maintenance_ms()), Deadline::Maintenance));
         if self.me == ShardId(0) {
             self.deadlines.insert((self.now.at.plus_ms(self.settings.checkpoint_ms()), Deadline::Checkpoint));
+            let balance_ms = self.settings.unsigned("leader.imbalance.check.interval.seconds").saturating_mul(1000);
+            self.deadlines.insert((self.now.at.plus_ms(balance_ms.max(1000)), Deadline::Balance));
+            self.drive_quorum();
+            self.schedule_sessions();
+            self.tick_lifecycle();
+            self.consider_voting();
         }
     }
 
@@ -237,6 +307,9 @@ impl<D: Disk> Shard<D> {
             Message::CheckpointSoon => self.checkpoint_soon(),
             Message::Recovered => self.shard_recovered(),
             Message::Closed { rows, recovered } => self.shard_closed(rows, recovered),
+            Message::Office(office) => self.take_office(office),
+            Message::Suspect { broker, epoch } => self.heartbeats_lost(broker, epoch),
+            Message::Stop => self.stop(),
         }
     }
 
@@ -248,7 +321,7 @@ impl<D: Disk> Shard<D> {
                 Some(topic) => TopicPartition { topic: topic.id, partition: *partition }.shard(self.node.shards),
                 None => self.me,
             },
-            Work::Controller(_) => ShardId(0),
+            Work::Controller(_) | Work::Quorum(_) | Work::DescribeQuorum => ShardId(0),
             Work::Sizes { shard } | Work::Checkpoint { shard } => *shard,
             Work::Refused { .. } => self.me,
         }
@@ -260,10 +333,21 @@ impl<D: Disk> Shard<D> {
             Work::Partition { partition, op } => self.perform_partition(partition, op, to),
             Work::Group { partition, command } => self.perform_group(partition, *command, to),
             Work::Controller(work) => self.perform_controller(*work, to),
+            Work::Quorum(request) => self.perform_quorum(*request, to),
+            Work::DescribeQuorum => Some(self.describe_quorum()),
             Work::Sizes { .. } => Some(Outcome::Sizes(self.partition_sizes())),
             Work::Checkpoint { .. } => Some(Outcome::Checkpoint(self.checkpoint_rows())),
             Work::Refused { code, message } => Some(Outcome::Refused { code, message }),
         }
+    }
+
+    /// Brings what followers and leaders of this shard want to those it concerns.
+    fn tend_replication(&mut self) {
+        for partition in std::mem::take(&mut self.followed) {
+            self.consider_isr(partition);
+        }
+        self.send_proposals();
+        self.run_fetchers();
     }
 
     /// The outcome of a work that ended while it was being started.

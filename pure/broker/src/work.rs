@@ -3,9 +3,10 @@
 use crate::checkpoint::CheckpointRow;
 use coordinator::group;
 use log::{Disk, Producer};
-use metadata::controller;
+use metadata::Broker;
+use metadata::controller::{self, LastStop};
 use record::Rejected;
-use replica::{Appended, Isolation, ListedOffset, OffsetSpec, Read, Slice};
+use replica::{Appended, Isolation, IsrProposal, ListedOffset, OffsetSpec, Read, Slice};
 use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, ProducerId, ShardId, Text, TopicPartition};
 
 /// A call of one shard, which may have works on several.
@@ -24,6 +25,10 @@ pub enum Work {
         command: Box<group::Command>,
     },
     Controller(Box<ControllerWork>),
+    /// For the metadata quorum.
+    Quorum(Box<quorum::Request>),
+    /// How the quorum stands.
+    DescribeQuorum,
     /// What checkpoints are to say of a shard's partitions.
     Checkpoint {
         shard: ShardId,
@@ -43,6 +48,13 @@ pub enum Work {
 #[derive(Debug)]
 pub enum ControllerWork {
     Decide(controller::Command),
+    /// A broker starts.
+    Register {
+        broker: Broker,
+        last_stop: LastStop,
+    },
+    /// Leaders of this broker want other ISRs.
+    AlterPartition(Vec<(TopicPartition, IsrProposal)>),
     /// Create these topics because somebody asked for them.
     AutoCreate(Vec<Text>),
 }
@@ -84,6 +96,21 @@ pub enum PartitionOp {
     Producers,
 }
 
+impl PartitionOp {
+    /// Consumers may read from a follower (KIP-392), and administrators look at any replica.
+    pub(crate) fn may_follower_answer(&self) -> bool {
+        match self {
+            PartitionOp::Fetch(read) => !read.leader_only,
+            PartitionOp::Watch { isolation, .. } => *isolation != Isolation::LogEnd,
+            PartitionOp::Producers => true,
+            PartitionOp::Produce { .. }
+            | PartitionOp::ListOffset { .. }
+            | PartitionOp::EpochEnd { .. }
+            | PartitionOp::DeleteRecords { .. } => false,
+        }
+    }
+}
+
 pub enum Outcome<D: Disk> {
     /// Not there yet, or never waited for.
     Pending,
@@ -106,6 +133,9 @@ pub enum Outcome<D: Disk> {
     Producers(Vec<(ProducerId, Producer)>),
     Group(group::Reply),
     Controller(controller::Reply),
+    Quorum(Box<quorum::Response>),
+    /// None where this node does not lead the quorum.
+    QuorumView(Option<Box<quorum::Description>>),
     Sizes(Vec<(Text, PartitionIndex, u64)>),
     Checkpoint(Vec<CheckpointRow>),
 }
@@ -125,6 +155,11 @@ impl<D: Disk> Outcome<D> {
         Outcome::Refused { code, message: message.into() }
     }
 
+    /// The controller lost its office before it was done.
+    pub(crate) fn lost_controller(&self) -> bool {
+        matches!(self, Outcome::Refused { code: ErrorCode::NOT_CONTROLLER, .. })
+    }
+
     /// The error of an outcome that is not what its work promises when all is well.
     pub(crate) fn into_failure(self) -> (ErrorCode, String) {
         match self {
@@ -140,6 +175,8 @@ impl<D: Disk> Outcome<D> {
             | Outcome::Producers(_)
             | Outcome::Group(_)
             | Outcome::Controller(_)
+            | Outcome::Quorum(_)
+            | Outcome::QuorumView(_)
             | Outcome::Sizes(_)
             | Outcome::Checkpoint(_) => {
                 debug_assert!(false, "an outcome of another kind of work");

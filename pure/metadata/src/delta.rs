@@ -32,6 +32,22 @@ impl Delta {
         *self == Delta::default()
     }
 
+    /// Adds what changed after this.
+    pub fn merge(&mut self, later: Delta) {
+        for (id, change) in later.topics {
+            match change {
+                TopicChange::Created => self.created(id),
+                TopicChange::Changed(partitions) => {
+                    partitions.into_iter().for_each(|partition| self.changed(id, partition));
+                }
+                TopicChange::Deleted(topic) => self.deleted(topic),
+            }
+        }
+        self.configs.extend(later.configs);
+        self.brokers.extend(later.brokers);
+        self.features |= later.features;
+    }
+
     pub(crate) fn created(&mut self, topic: TopicId) {
         self.topics.insert(topic, TopicChange::Created);
     }

@@ -380,6 +380,12 @@ impl<D: Disk> Quorum<D> {
         [Some(self.tick_at), sent, self.role_wake()].into_iter().flatten().min()
     }
 
+    /// Where this node is reached.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.config.endpoint
+    }
+
     /// Whether this node with this disk votes.
     #[must_use]
     pub fn is_voter(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Reading: where the records are that a reader may see. No record byte is touched.
 
 use crate::role::Role;
-use crate::{Failure, Replica};
+use crate::{Failure, Replica, ReplicaView};
 use log::{Disk, FileRange, Range};
 use types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Now, Offset, ProducerId};
 
@@ -42,6 +42,8 @@ pub struct Read {
     pub leader_only: bool,
     /// The follower that asks, where it is not a consumer.
     pub fetcher: Option<Fetcher>,
+    /// The reader wants to know which replicas there are: it may be sent to one that is closer.
+    pub wants_replicas: bool,
 }
 
 impl Default for Read {
@@ -55,6 +57,7 @@ impl Default for Read {
             last_fetched_epoch: LeaderEpoch::NONE,
             leader_only: true,
             fetcher: None,
+            wants_replicas: false,
         }
     }
 }
@@ -66,10 +69,13 @@ pub struct Slice<F> {
     pub high_watermark: Offset,
     pub last_stable_offset: Offset,
     pub log_start_offset: Offset,
+    pub log_end_offset: Offset,
     /// The aborted transactions among the records, with `Isolation::Committed`.
     pub aborted: Vec<(ProducerId, Offset)>,
     /// The reader's log is not this one's beyond this epoch and offset; then there are no pieces.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// All replicas, the leader first, where they were asked for and this one leads.
+    pub replicas: Vec<ReplicaView>,
 }
 
 impl<F> Slice<F> {
@@ -102,14 +108,17 @@ impl<D: Disk> Replica<D> {
         }
         let high_watermark = self.high_watermark;
         let last_stable_offset = self.last_stable_offset();
+        let replicas = if request.wants_replicas { self.replicas_view(now.at) } else { Vec::new() };
         let log = self.online()?;
         let mut slice = Slice {
             pieces: Vec::new(),
             high_watermark,
             last_stable_offset,
             log_start_offset: log.start_offset(),
+            log_end_offset: log.end_offset(),
             aborted: Vec::new(),
             diverging,
+            replicas,
         };
         if slice.diverging.is_some() {
             return Ok(slice);

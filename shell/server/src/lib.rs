@@ -13,6 +13,7 @@ mod connection;
 mod file;
 mod http;
 mod http_port;
+mod join;
 mod limits;
 mod link;
 mod listen;

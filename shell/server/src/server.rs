@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Listener};
 use crate::disk::LocalDisk;
 use crate::http;
+use crate::join;
 use crate::limits::Connections;
 use crate::listen::{self, Acceptor};
 use crate::shard::{self, Host, Mail, Mailbox, Surroundings};
@@ -28,7 +29,8 @@ const JOB_THREAD_KEPT: Duration = Duration::from_secs(5);
 /// Tasks that run before the system is asked for news of sockets.
 const TASKS_BETWEEN_EVENTS: u32 = 16;
 /// How long the shards may take to stop.
-const STOP_MAX: Duration = Duration::from_millis(900);
+/// A node of a cluster first has its leaderships moved away; alone it stops at once.
+const STOP_MAX: Duration = Duration::from_secs(8);
 
 /// A broker that runs.
 #[derive(Debug)]
@@ -64,6 +66,10 @@ impl Server {
         let data_dir = disk.root().to_owned();
         let clock = Clock::start();
         let shards = config.shards.unwrap_or_else(cores);
+        let join_cluster_id = match !config.join.is_empty() && broker::is_new(&disk) {
+            true => Some(join::cluster_id(&config.join)?),
+            false => None,
+        };
         let booted = broker::boot(broker::Start {
             disk,
             settings: config.settings.clone(),
@@ -73,6 +79,7 @@ impl Server {
             listeners: config.bound(&addresses),
             peer: config.peer.as_ref().zip(peer).map(|(listener, address)| listener.bound(address)),
             voters: config.voters.iter().map(|(id, at)| (NodeId(*id), at.host.as_str().into(), at.port)).collect(),
+            join_cluster_id,
             join: config.join.iter().map(|at| (at.host.as_str().into(), at.port)).collect(),
         })
         .map_err(|error| error.to_string())?;

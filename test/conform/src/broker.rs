@@ -149,7 +149,7 @@ pub fn binary() -> PathBuf {
 
 /// A port that nobody listens on, below those that the system hands to outgoing connections: a client that retries
 /// while the broker is down could otherwise be given that very port and connect to itself.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Metrics are served 10,000 above.
     let own = u16::try_from(std::process::id() % 10_000).expect("under 10,000");

@@ -9,6 +9,7 @@ pub mod crash;
 pub mod foreign;
 pub mod history;
 pub mod lines;
+pub mod nodes;
 pub mod roundtrip;
 pub mod shared;
 

@@ -1,7 +1,7 @@
 //! The commands of the suite: install the clients, the long runs, and the shared suite.
 
 use conform_suite::history::History;
-use conform_suite::{broker, chaos, crash, foreign, roundtrip, shared};
+use conform_suite::{broker, chaos, crash, foreign, nodes, roundtrip, shared};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -13,7 +13,8 @@ const USAGE: &str = "usage: vltava-conform COMMAND
   chaos [--minutes N] [--seconds N] [--seed N] [--nodes N] [--bin PATH] [--kafka CLASSPATH]
   judge FOLDER                     the histories in a folder, such as chaos keeps
   bench [OPTIONS]                  test/bench/measure.py; OPTIONS go to it
-  shared SUITE [OPTIONS]           a suite outside of this repository; OPTIONS go to it";
+  shared SUITE [OPTIONS]           a suite outside of this repository; OPTIONS go to it
+  ctl FOLDER VERB ID               kill, stop, start, pause or resume a node of a cluster that `shared` runs";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +47,10 @@ fn run(arguments: &[String]) -> Result<(), String> {
             foreign::install()?;
             bench(options)
         }
+        "ctl" => match options {
+            [folder, verb, id] => nodes::ctl(Path::new(folder), verb, id.parse().map_err(|_| USAGE)?),
+            _ => Err(USAGE.to_owned()),
+        },
         "shared" => {
             let (suite, options) = options.split_first().ok_or(USAGE)?;
             shared::run(suite, options)

@@ -151,10 +151,8 @@ pub struct BrokerProgram {
     pub settings: Settings,
     pub shards: u16,
     pub host: String,
-    /// The nodes that a new cluster begins with.
+    /// Who votes in the cluster; none for a node that is alone.
     pub voters: Vec<(NodeId, Text, u16)>,
-    /// Nodes of a running cluster, to be joined.
-    pub join: Vec<(Text, u16)>,
 }
 
 /// The port of every simulated broker.
@@ -177,7 +175,8 @@ impl Program for BrokerProgram {
             listeners: vec![listener],
             peer: None,
             voters: self.voters.clone(),
-            join: self.join.clone(),
+            join: Vec::new(),
+            join_cluster_id: None,
         };
         let booted = broker::boot(start).map_err(|error| error.to_string())?;
         let local = SocketAddr::new(self.host.parse().expect("hosts are addresses here"), PORT);

@@ -177,7 +177,6 @@ impl Scenario {
             shards: 1 + u16::try_from(rng.below(4)).expect("small"),
             host: Sim::host(0),
             voters: Vec::new(),
-            join: Vec::new(),
         };
         let mut world = World::new(rng.next_u64(), vec![program], print);
         world.may_fail = matches!(self.kind, Kind::BadDisk | Kind::FullDisk);

@@ -7,6 +7,7 @@ use crate::call::Step;
 use crate::node::Reachable;
 use crate::session::Request;
 use crate::shard::Shard;
+use ::metadata::Broker;
 use log::Disk;
 use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
@@ -37,7 +38,13 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         rack: broker.rack,
         ..Default::default()
     };
-    let brokers = shard.reachable_brokers(request.slot.connection).into_iter().map(broker).collect();
+    let mut brokers: Vec<DescribeClusterBroker> =
+        shard.reachable_brokers(request.slot.connection).into_iter().map(broker).collect();
+    if asked.include_fenced_brokers {
+        let fenced = shard.image.brokers().filter(|known| !brokers.iter().any(|listed| listed.broker_id == known.id.0));
+        let fenced: Vec<DescribeClusterBroker> = fenced.filter_map(fenced_broker).collect();
+        brokers.extend(fenced);
+    }
     Ok(request.reply(&DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: shard.node.cluster_id.clone(),
@@ -50,4 +57,17 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         },
         ..Default::default()
     }))
+}
+
+/// One that does not serve, where it said it would be reached.
+fn fenced_broker(broker: &Broker) -> Option<DescribeClusterBroker> {
+    let endpoint = broker.endpoints.first()?;
+    Some(DescribeClusterBroker {
+        broker_id: broker.id.0,
+        host: endpoint.host.clone(),
+        port: i32::from(endpoint.port),
+        rack: broker.rack.clone(),
+        is_fenced: broker.fenced,
+        ..Default::default()
+    })
 }

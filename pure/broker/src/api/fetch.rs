@@ -1,4 +1,4 @@
-//! Fetch 4 to 18, for consumers.
+//! Fetch 4 to 18, for consumers and for replicas.
 //!
 //! 5 returns the log start offset, 7 has sessions (KIP-227), 9 checks the leader epoch (KIP-320), 11 prefers a replica
 //! (KIP-392), 12 is flexible, 13 names topics by id (KIP-516), 15 moves the replica id to a tagged field (KIP-903), 16
@@ -7,18 +7,22 @@
 //! Records are never copied: the answer names ranges of segment files. A fetch that finds too little watches its
 //! partitions and looks again at the first change or at its deadline.
 
+use super::leaders::Leaders;
+use super::quorum;
 use crate::call::{Call, Step, Until};
 use crate::fetch_session::{Ask, PartKey, Told, TopicKey, Wanted};
+use crate::node::Reachable;
+use crate::raft::is_of_metadata;
 use crate::session::Request;
 use crate::shard::Shard;
 use crate::work::{Outcome, PartitionOp, Work};
 use log::Disk;
 use log::FileRange;
-use replica::{Isolation, Read, Slice};
+use replica::{Fetcher, Isolation, Read, ReplicaView, Slice};
 use types::codec::{DecodeError, Reader};
-use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, Text, TopicId, Uuid};
+use types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text, TopicId, Uuid};
 use wire::fetch_request::FetchTopic;
-use wire::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use wire::fetch_response::{AbortedTransaction, FetchableTopicResponse, NodeEndpoint, PartitionData};
 use wire::{FetchRequest, FetchResponse, Records};
 
 /// A fetch that may look several times.
@@ -28,6 +32,10 @@ struct Fetching {
     incremental: bool,
     parts: Vec<(PartKey, Wanted)>,
     isolation: Isolation,
+    /// The replica that fetches, and the run of its broker; none where a consumer does.
+    follower: Option<(NodeId, BrokerEpoch)>,
+    /// Where the consumer is, where it said so and is to be sent to a replica near it.
+    rack: Option<Text>,
     min_bytes: u64,
     max_bytes: u64,
     deadline: Instant,
@@ -35,6 +43,10 @@ struct Fetching {
 
 pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
     let asked: FetchRequest = request.decode(body)?;
+    if is_of_metadata(&asked) {
+        return Ok(quorum::fetch(request, asked));
+    }
+    let follower = follower(&request, &asked);
     let uses_ids = request.version >= 13;
     let parts = asked.topics.iter().flat_map(|topic| parts_of(topic, uses_ids)).collect();
     let forgotten = asked
@@ -60,13 +72,48 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         session: opened.id,
         incremental: opened.incremental,
         parts: opened.parts,
-        isolation: if asked.isolation_level == 1 { Isolation::Committed } else { Isolation::HighWatermark },
+        isolation: match (follower, asked.isolation_level) {
+            (Some(_), _) => Isolation::LogEnd,
+            (None, 1) => Isolation::Committed,
+            (None, _) => Isolation::HighWatermark,
+        },
+        follower,
+        rack: rack(shard, &request, &asked),
         min_bytes: u64::try_from(asked.min_bytes).unwrap_or(0),
         max_bytes: u64::try_from(asked.max_bytes).unwrap_or(0).min(limit),
         deadline: now.plus_ms(u64::try_from(asked.max_wait_ms).unwrap_or(0)),
         request,
     };
     Ok(look(shard, fetching))
+}
+
+fn follower(request: &Request, asked: &FetchRequest) -> Option<(NodeId, BrokerEpoch)> {
+    let (id, broker_epoch) = match request.version {
+        ..15 => (asked.replica_id, -1),
+        15.. => (asked.replica_state.replica_id, asked.replica_state.replica_epoch),
+    };
+    (id >= 0).then_some((NodeId(id), BrokerEpoch(broker_epoch)))
+}
+
+/// The consumer's rack, where this broker sends consumers to replicas near them (`replica.selector.class`).
+fn rack<D: Disk>(shard: &Shard<D>, request: &Request, asked: &FetchRequest) -> Option<Text> {
+    let selector = shard.settings.values.text("replica.selector.class")?;
+    let aware = selector.ends_with("RackAwareReplicaSelector");
+    (aware && request.version >= 11 && !asked.rack_id.is_empty()).then(|| asked.rack_id.detached())
+}
+
+/// The in-sync replica in the consumer's rack that it is sent to: none where this one is there, too, or where none has
+/// what it asks for (KIP-392).
+fn closer<D: Disk, F>(shard: &Shard<D>, rack: &Text, offset: Offset, slice: &Slice<F>) -> Option<NodeId> {
+    let is_near =
+        |id: NodeId| shard.image.broker(id).is_some_and(|known| known.is_alive() && known.rack.as_ref() == Some(rack));
+    let (leader, others) = slice.replicas.split_first()?;
+    if is_near(leader.id) {
+        return None;
+    }
+    let has_it = |view: &&ReplicaView| view.in_isr && (view.log_start_offset..=view.log_end_offset).contains(&offset);
+    let near = others.iter().filter(has_it).filter(|view| is_near(view.id));
+    near.max_by_key(|view| view.log_end_offset).map(|view| view.id)
 }
 
 fn topic_key(uses_ids: bool, id: TopicId, name: &Text) -> TopicKey {
@@ -81,6 +128,7 @@ fn parts_of(topic: &FetchTopic, uses_ids: bool) -> impl Iterator<Item = (PartKey
             max_bytes: u32::try_from(part.partition_max_bytes).unwrap_or(0),
             current_leader_epoch: LeaderEpoch(part.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch(part.last_fetched_epoch),
+            log_start_offset: Offset(part.log_start_offset),
         };
         ((key.clone(), PartitionIndex(part.partition)), wanted)
     })
@@ -102,7 +150,14 @@ fn look<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
                     isolation: fetching.isolation,
                     current_leader_epoch: wanted.current_leader_epoch,
                     last_fetched_epoch: wanted.last_fetched_epoch,
-                    ..Read::default()
+                    // From 11 on a consumer may be sent to a follower (KIP-392).
+                    leader_only: fetching.follower.is_some() || fetching.request.version < 11,
+                    fetcher: fetching.follower.map(|(id, broker_epoch)| Fetcher {
+                        id,
+                        broker_epoch,
+                        log_start_offset: wanted.log_start_offset,
+                    }),
+                    wants_replicas: fetching.rack.is_some(),
                 };
                 Work::Partition { partition, op: PartitionOp::Fetch(read) }
             }
@@ -123,9 +178,13 @@ fn resolve<D: Disk>(shard: &Shard<D>, (topic, partition): &PartKey) -> Result<ty
 fn consider<D: Disk>(shard: &mut Shard<D>, fetching: Fetching, outcomes: Vec<Outcome<D>>) -> Step<D> {
     let mut bytes = 0;
     let mut settled = false;
-    for outcome in &outcomes {
+    for ((_, wanted), outcome) in fetching.parts.iter().zip(&outcomes) {
         match outcome {
-            Outcome::Fetched(slice) => bytes += slice.length(),
+            Outcome::Fetched(slice) => {
+                bytes += slice.length();
+                let rack = fetching.rack.as_ref();
+                settled |= rack.is_some_and(|rack| closer(shard, rack, wanted.fetch_offset, slice).is_some());
+            }
             _ => settled = true,
         }
     }
@@ -137,7 +196,8 @@ fn consider<D: Disk>(shard: &mut Shard<D>, fetching: Fetching, outcomes: Vec<Out
         (Ok(partition), Outcome::Fetched(slice)) => {
             let seen = match fetching.isolation {
                 Isolation::Committed => slice.last_stable_offset,
-                Isolation::HighWatermark | Isolation::LogEnd => slice.high_watermark,
+                Isolation::HighWatermark => slice.high_watermark,
+                Isolation::LogEnd => slice.log_end_offset,
             };
             let op = PartitionOp::Watch { seen, isolation: fetching.isolation };
             Work::Partition { partition, op }
@@ -157,13 +217,30 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     let mut left = fetching.max_bytes;
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut last_with_records = None;
-    for ((key, _), outcome) in fetching.parts.iter().zip(outcomes) {
+    let mut leaders = Leaders::default();
+    for ((key, wanted), outcome) in fetching.parts.iter().zip(outcomes) {
         let mut pieces = Vec::new();
         let mut data = match outcome {
-            Outcome::Fetched(slice) => slice_data(slice, fetching, &mut pieces),
+            Outcome::Fetched(slice) => {
+                let rack = fetching.rack.as_ref();
+                let near = rack.and_then(|rack| closer(shard, rack, wanted.fetch_offset, &slice));
+                let mut data = slice_data(slice, fetching, &mut pieces);
+                if let Some(near) = near {
+                    data.preferred_read_replica = near.0;
+                    pieces.clear();
+                }
+                data
+            }
             other => failure_data(other.into_failure().0),
         };
         data.partition_index = key.1.0;
+        if !data.error_code.is_ok()
+            && let Ok(partition) = resolve(shard, key)
+            && let Some((id, epoch)) = leaders.hint(shard, fetching.request.slot.connection, partition, data.error_code)
+        {
+            data.current_leader.leader_id = id;
+            data.current_leader.leader_epoch = epoch;
+        }
         shard.figures.error(fetching.request.key, data.error_code);
         let length = cut(&mut pieces, &mut left, files.is_empty());
         if length > 0 {
@@ -173,7 +250,10 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
             last_with_records = Some(key.clone());
         }
         let told = Told {
-            must: length > 0 || !data.error_code.is_ok() || data.diverging_epoch != Default::default(),
+            must: length > 0
+                || !data.error_code.is_ok()
+                || data.preferred_read_replica >= 0
+                || data.diverging_epoch != Default::default(),
             error: !data.error_code.is_ok(),
             high_watermark: Offset(data.high_watermark),
             log_start_offset: Offset(data.log_start_offset),
@@ -187,8 +267,19 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     if let Some(key) = last_with_records {
         shard.fetch_sessions.turn(fetching.session, key);
     }
-    let response = FetchResponse { session_id: fetching.session, responses, ..Default::default() };
+    let node_endpoints = leaders.into_brokers().map(endpoint).collect();
+    let response = FetchResponse { session_id: fetching.session, responses, node_endpoints, ..Default::default() };
     fetching.request.reply_with(&response, &files)
+}
+
+fn endpoint(broker: Reachable) -> NodeEndpoint {
+    NodeEndpoint {
+        node_id: broker.id.0,
+        host: broker.host,
+        port: i32::from(broker.port),
+        rack: broker.rack,
+        ..Default::default()
+    }
 }
 
 fn slice_data<F: log::DiskFile>(slice: Slice<F>, fetching: &Fetching, pieces: &mut Vec<FileRange<F>>) -> PartitionData {

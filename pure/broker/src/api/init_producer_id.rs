@@ -29,19 +29,31 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let epoch = shard.image.broker(shard.node.id).map_or(-1, |broker| broker.epoch);
     let allocate = Work::controller(Command::AllocateProducerIds { broker: shard.node.id, epoch });
     Ok(Step::one(allocate, move |shard, outcome| match outcome {
-        Outcome::Controller(Reply::AllocateProducerIds(Ok(block))) => {
-            shard.producer_ids = block.first.0..block.first.0.saturating_add(i64::from(block.count));
+        Outcome::Controller(Reply::AllocateProducerIds(Ok(ids))) => {
+            shard.producer_ids = ids.first.0..ids.first.0.saturating_add(i64::from(ids.count));
             match shard.producer_ids.next() {
                 Some(id) => reply(&request, id),
                 None => refuse(shard, &request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
             }
         }
-        Outcome::Controller(Reply::AllocateProducerIds(Err(refused))) => refuse(shard, &request, refused.code),
+        Outcome::Controller(Reply::AllocateProducerIds(Err(refused))) => {
+            refuse(shard, &request, retriable(refused.code))
+        }
         other => {
             let (code, _) = other.into_failure();
-            refuse(shard, &request, code)
+            refuse(shard, &request, retriable(code))
         }
     }))
+}
+
+/// What becomes of the controller while a new one is elected is no fault of the producer: it tries again.
+fn retriable(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::NOT_CONTROLLER | ErrorCode::STALE_BROKER_EPOCH | ErrorCode::REQUEST_TIMED_OUT => {
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        }
+        other => other,
+    }
 }
 
 fn reply<D: Disk>(request: &Request, producer_id: i64) -> Step<D> {

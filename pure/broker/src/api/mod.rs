@@ -2,8 +2,13 @@
 //!
 //! Generated wire types end here. What is in `SERVED` works; what is not there is not advertised.
 
+mod allocate_producer_ids;
 mod alter_configs;
+mod alter_partition;
+mod alter_partition_reassignments;
 mod api_versions;
+mod broker_heartbeat;
+mod broker_registration;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -14,25 +19,36 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
+mod envelope;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
+mod leaders;
 mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod quorum;
 mod sync_group;
 mod telemetry;
 mod topics;
+mod unregister_broker;
+mod update_features;
+
+pub(crate) use broker_registration::{AFTER_KILL, AFTER_POWER_LOSS};
+pub(crate) use envelope::refuse_envelope;
 
 use crate::call::{SlotId, Step};
 use crate::seam::{Frame, Part};
@@ -42,7 +58,10 @@ use bytes::Bytes;
 use log::Disk;
 use log::FileRange;
 use types::codec::{DecodeError, Reader, Writer};
-use wire::{ApiKey, Body};
+use wire::{
+    AddRaftVoterRequest, ApiKey, BeginQuorumEpochRequest, Body, EndQuorumEpochRequest, FetchSnapshotRequest,
+    RemoveRaftVoterRequest, UpdateRaftVoterRequest, VoteRequest,
+};
 
 /// The keys and versions that this broker serves, as it advertises them.
 pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
@@ -80,7 +99,38 @@ pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::PushTelemetry, 0, 0),
     (ApiKey::ListConfigResources, 0, 1),
     (ApiKey::DescribeTopicPartitions, 0, 0),
+    (ApiKey::ElectLeaders, 0, 2),
+    (ApiKey::AlterPartitionReassignments, 0, 1),
+    (ApiKey::ListPartitionReassignments, 0, 0),
+    (ApiKey::UpdateFeatures, 0, 2),
+    (ApiKey::UnregisterBroker, 0, 0),
+    (ApiKey::DescribeQuorum, 0, 2),
+    (ApiKey::AddRaftVoter, 0, 1),
+    (ApiKey::RemoveRaftVoter, 0, 0),
 ];
+
+/// What nodes of a cluster ask each other; not advertised, for no client asks it.
+const BETWEEN_NODES: &[(ApiKey, i16, i16)] = &[
+    (ApiKey::Vote, 0, 2),
+    (ApiKey::BeginQuorumEpoch, 0, 1),
+    (ApiKey::EndQuorumEpoch, 0, 1),
+    (ApiKey::AlterPartition, 2, 3),
+    (ApiKey::Envelope, 0, 0),
+    (ApiKey::FetchSnapshot, 0, 1),
+    (ApiKey::BrokerRegistration, 0, 4),
+    (ApiKey::BrokerHeartbeat, 0, 2),
+    (ApiKey::AllocateProducerIds, 0, 0),
+    (ApiKey::UpdateRaftVoter, 0, 0),
+];
+
+/// Whether a request is answered before this node has seen the cluster's metadata: what nodes ask each other, and who
+/// this is. Anything else would be answered from an empty cluster, so it waits.
+pub(crate) fn is_served_early(key: i16) -> bool {
+    let early = [ApiKey::ApiVersions, ApiKey::Fetch, ApiKey::DescribeCluster];
+    let between = BETWEEN_NODES.iter().map(|(between, ..)| between);
+    // What is not served at all is refused at once.
+    !SERVED.iter().any(|(served, ..)| *served as i16 == key) || between.chain(&early).any(|other| *other as i16 == key)
+}
 
 /// Why a request does not start.
 pub(crate) enum Refused {
@@ -99,7 +149,7 @@ pub(crate) fn open(slot: SlotId, frame: Bytes) -> Result<(Request, Reader), Refu
     let malformed = |error: DecodeError| Refused::Close(format!("a malformed request header: {error}"));
     let mut start = reader.clone();
     let (code, version) = (start.i16().map_err(malformed)?, start.i16().map_err(malformed)?);
-    let served = SERVED.iter().find(|(key, ..)| *key as i16 == code);
+    let served = SERVED.iter().chain(BETWEEN_NODES).find(|(key, ..)| *key as i16 == code);
     let Some((key, min, max)) = served.copied() else {
         let name = ApiKey::from_number(code).map_or("which Kafka does not have".to_owned(), |key| format!("({key})"));
         return Err(Refused::Close(format!("API key {code} {name} is not served")));
@@ -112,8 +162,15 @@ pub(crate) fn open(slot: SlotId, frame: Bytes) -> Result<(Request, Reader), Refu
         return Err(Refused::Close(format!("{key:?} version {version} is not served, only {min} to {max}")));
     }
     let (_, header) = wire::RequestHeader::read(&mut reader).map_err(malformed)?;
-    let request =
-        Request { slot, key, version, correlation_id: header.correlation_id, client_id: header.client_id, bytes };
+    let request = Request {
+        slot,
+        key,
+        version,
+        correlation_id: header.correlation_id,
+        client_id: header.client_id,
+        bytes,
+        sealed: None,
+    };
     Ok((request, reader))
 }
 
@@ -152,6 +209,24 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         ApiKey::PushTelemetry => telemetry::start_push(shard, request, body),
         ApiKey::ListConfigResources => list_config_resources::start(shard, request, body),
         ApiKey::DescribeTopicPartitions => describe_topic_partitions::start(shard, request, body),
+        ApiKey::ElectLeaders => elect_leaders::start(shard, request, body),
+        ApiKey::AlterPartitionReassignments => alter_partition_reassignments::start(shard, request, body),
+        ApiKey::ListPartitionReassignments => list_partition_reassignments::start(shard, request, body),
+        ApiKey::UpdateFeatures => update_features::start(shard, request, body),
+        ApiKey::UnregisterBroker => unregister_broker::start(shard, request, body),
+        ApiKey::DescribeQuorum => describe_quorum::start(shard, request, body),
+        ApiKey::AlterPartition => alter_partition::start(shard, request, body),
+        ApiKey::AllocateProducerIds => allocate_producer_ids::start(shard, request, body),
+        ApiKey::BrokerRegistration => broker_registration::start(shard, request, body),
+        ApiKey::BrokerHeartbeat => broker_heartbeat::start(shard, request, body),
+        ApiKey::Envelope => envelope::start(shard, request, body),
+        ApiKey::Vote => quorum::start::<D, VoteRequest>(shard, request, body),
+        ApiKey::BeginQuorumEpoch => quorum::start::<D, BeginQuorumEpochRequest>(shard, request, body),
+        ApiKey::EndQuorumEpoch => quorum::start::<D, EndQuorumEpochRequest>(shard, request, body),
+        ApiKey::FetchSnapshot => quorum::start::<D, FetchSnapshotRequest>(shard, request, body),
+        ApiKey::AddRaftVoter => quorum::start::<D, AddRaftVoterRequest>(shard, request, body),
+        ApiKey::RemoveRaftVoter => quorum::start::<D, RemoveRaftVoterRequest>(shard, request, body),
+        ApiKey::UpdateRaftVoter => quorum::start::<D, UpdateRaftVoterRequest>(shard, request, body),
         // `open` refuses every key that `SERVED` does not name.
         other => Ok(Step::Close(format!("{other:?} is not served"))),
     }
@@ -170,7 +245,10 @@ impl Request {
     /// Encodes the answer; its spliced records are the ranges of `files` that their slots name.
     pub fn reply_with<D: Disk>(&self, response: &dyn Body, files: &[Vec<FileRange<D::File>>]) -> Step<D> {
         let writer = wire::encode_response(self.correlation_id, self.version, response);
-        Step::Reply(splice(writer, files))
+        match &self.sealed {
+            Some(envelope) => Step::Reply(Frame::of(envelope::seal(envelope, writer))),
+            None => Step::Reply(splice(writer, files)),
+        }
     }
 }
 

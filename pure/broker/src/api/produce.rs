@@ -3,7 +3,9 @@
 //! 5 returns the log start offset, 8 errors of single records (KIP-467), 9 is flexible, 10 hints at a new leader
 //! (KIP-951), 11 and 12 belong to transactions (KIP-890), 13 names topics by id (KIP-516).
 
+use super::leaders::Leaders;
 use crate::call::Step;
+use crate::node::Reachable;
 use crate::seam::Frame;
 use crate::session::Request;
 use crate::shard::Shard;
@@ -14,7 +16,7 @@ use log::Disk;
 use types::codec::{DecodeError, Reader, Writer};
 use types::{ErrorCode, PartitionIndex, Text, TopicId};
 use wire::produce_request::TopicProduceData;
-use wire::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
+use wire::produce_response::{BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse};
 use wire::{ProduceRequest, ProduceResponse, Records};
 
 /// The client id by which Kafka's own tools may write to internal topics.
@@ -121,12 +123,20 @@ fn finish<D: Disk>(
 ) -> Step<D> {
     let mut outcomes = outcomes.into_iter();
     let mut failed = None;
+    let mut leaders = Leaders::default();
     let mut responses = Vec::with_capacity(shape.len());
     for topic in shape {
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
         for index in topic.partitions {
-            let response = partition_response(index, outcomes.next().unwrap_or(Outcome::Pending));
+            let mut response = partition_response(index, outcomes.next().unwrap_or(Outcome::Pending));
             if !response.error_code.is_ok() {
+                if let Ok(partition) = shard.resolve(topic.id, &topic.name, PartitionIndex(index))
+                    && let Some((id, epoch)) =
+                        leaders.hint(shard, request.slot.connection, partition, response.error_code)
+                {
+                    response.current_leader.leader_id = id;
+                    response.current_leader.leader_epoch = epoch;
+                }
                 shard.figures.error(request.key, response.error_code);
                 failed = Some(response.error_code);
             }
@@ -143,7 +153,20 @@ fn finish<D: Disk>(
         // With acks=0 a closed connection is the only way to tell the producer to look for the right leader.
         (0, Some(code)) => Step::Close(format!("a produce request with acks=0 failed: {code}")),
         (0, None) => Step::Silent,
-        _ => request.reply(&ProduceResponse { responses, ..Default::default() }),
+        _ => {
+            let node_endpoints = leaders.into_brokers().map(endpoint).collect();
+            request.reply(&ProduceResponse { responses, node_endpoints, ..Default::default() })
+        }
+    }
+}
+
+fn endpoint(broker: Reachable) -> NodeEndpoint {
+    NodeEndpoint {
+        node_id: broker.id.0,
+        host: broker.host,
+        port: i32::from(broker.port),
+        rack: broker.rack,
+        ..Default::default()
     }
 }
 

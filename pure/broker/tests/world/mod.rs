@@ -36,6 +36,7 @@ impl World {
             peer: None,
             voters: Vec::new(),
             join: Vec::new(),
+            join_cluster_id: None,
         })
         .expect("the broker starts");
         let mut world = World {

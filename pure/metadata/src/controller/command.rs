@@ -81,6 +81,14 @@ pub struct NewTopic {
     pub living_only: bool,
 }
 
+impl NewTopic {
+    /// Nothing is said of it but its name.
+    #[must_use]
+    pub fn is_shapeless(&self) -> bool {
+        self.partitions == -1 && self.replication_factor == -1 && self.assignments.is_empty() && self.configs.is_empty()
+    }
+}
+
 /// A topic by name or by id, never both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicName {

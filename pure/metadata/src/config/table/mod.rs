@@ -35,7 +35,8 @@ const THROTTLES: &str = "Not active: quotas and throttles are not built yet.";
 const PURGATORY: &str = "Not active: waiting requests belong to their partition; there is no purgatory to purge.";
 const COORDINATOR_BATCHES: &str = "Not active: a coordinator writes and loads its records in bounded pieces at once.";
 const CLEANER_IO: &str = "Not active: compaction streams segments through buffers of a fixed size.";
-const QUORUM: &str = "Not active: the metadata quorum of several controllers is not built yet.";
-const REPLICATION: &str = "Not active: replication between brokers is not built yet.";
+const QUORUM: &str =
+    "Not active: every node is a broker and a controller here, and its quorum does without this setting.";
+const REPLICATION: &str = "Not active: replication does without this setting here.";
 const DIRECTORIES: &str = "Not active: a broker has one data directory for now.";
 const QUEUE: &str = "Not active: requests wait in their connection, bounded by queued.max.request.bytes.";

@@ -1,7 +1,7 @@
 //! Configurations of a topic. Where one is not set, the broker configuration beside it in `SYNONYMS` decides.
 
 use super::super::definition::{Definition, NULL, Valid, boolean, double, int, list, long, string};
-use super::{CODECS, POLICIES, REPLICATION, THROTTLES, TIERING, TIMESTAMP_TYPES};
+use super::{CODECS, POLICIES, THROTTLES, TIERING, TIMESTAMP_TYPES};
 
 pub const TABLE: &[Definition] = &[
     list("cleanup.policy", "delete")
@@ -72,5 +72,6 @@ pub const TABLE: &[Definition] = &[
         .at_least(0)
         .doc("segment.ms is shortened by a random time up to this, so that segments do not all roll at once."),
     long("segment.ms", "604800000").at_least(1).doc("A segment is closed at this age, even if it is not full."),
-    boolean("unclean.leader.election.enable", "false").inactive(REPLICATION),
+    boolean("unclean.leader.election.enable", "false")
+        .doc("Whether a replica that may lack committed records may lead where no other can."),
 ];
