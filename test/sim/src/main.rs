@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 const USAGE: &str =
-    "usage: vltava-sim [--kind calm|kill|power|full|bad] (--seed N [--trace] | --seeds A..B | --seconds N)";
+    "usage: vltava-sim [--kind calm|kill|power|full|bad|cluster] (--seed N [--trace] | --seeds A..B | --seconds N)";
 
 enum What {
     One(u64),

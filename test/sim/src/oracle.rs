@@ -6,7 +6,7 @@
 use client::{Consumed, ConsumedRecord, Spot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
-use types::{FixedHasher, Instant, Offset, Text};
+use types::{FixedHasher, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text, TopicId};
 
 /// The number of a record that a workload made; none is made twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +96,11 @@ pub struct Oracle {
     /// What each group reads.
     pub group_topics: BTreeMap<Text, Reading>,
     pub figures: Figures,
+    /// Who led each partition in each epoch, and who the quorum.
+    leaders: BTreeMap<(TopicId, PartitionIndex, LeaderEpoch), NodeId>,
+    presidents: BTreeMap<LeaderEpoch, NodeId>,
+    /// What each broker said last about a subject: when it was asked, and what is not well by it.
+    pub views: BTreeMap<(NodeId, &'static str), (Instant, Vec<String>)>,
 }
 
 /// What a group reads: every partition of all stable topics. With static members only what is assigned: a static
@@ -135,7 +140,54 @@ impl Oracle {
             group_positions: BTreeMap::new(),
             group_topics: BTreeMap::new(),
             figures: Figures::default(),
+            leaders: BTreeMap::new(),
+            presidents: BTreeMap::new(),
+            views: BTreeMap::new(),
         }
+    }
+
+    /// A broker says who leads a partition.
+    pub fn led(&mut self, partition: (TopicId, PartitionIndex), epoch: LeaderEpoch, leader: NodeId) {
+        let known = *self.leaders.entry((partition.0, partition.1, epoch)).or_insert(leader);
+        assert_eq!(known, leader, "{partition:?} has two leaders in epoch {epoch}");
+    }
+
+    /// A broker says who leads the quorum.
+    pub fn presided(&mut self, epoch: LeaderEpoch, leader: NodeId) {
+        let known = *self.presidents.entry(epoch).or_insert(leader);
+        assert_eq!(known, leader, "the quorum has two leaders in epoch {epoch}");
+    }
+
+    /// What is not well by what the brokers said since.
+    #[must_use]
+    pub fn ailments(&self, nodes: &[NodeId], since: Instant) -> Vec<String> {
+        let mut ailments = Vec::new();
+        for node in nodes {
+            for subject in ["metadata", "groups"] {
+                match self.views.get(&(*node, subject)).filter(|(asked_at, _)| *asked_at >= since) {
+                    Some((_, problems)) => ailments.extend(problems.iter().map(|problem| format!("by {node}: {problem}"))),
+                    None => ailments.push(format!("{node} does not tell its {subject}")),
+                }
+            }
+        }
+        ailments
+    }
+
+    /// One replica's records of one partition, at the end: what is committed is the same everywhere.
+    pub fn holds(&mut self, replica: NodeId, spot: &Spot, records: &BTreeMap<Offset, Id>) {
+        let nature = self.nature(&spot.0);
+        let (topic, partition) = (&spot.0, spot.1);
+        let Some((start, end)) = self.ends.get(spot).copied().filter(|_| !nature.fleeting) else { return };
+        for (offset, id) in records.range(..end) {
+            self.saw(spot, *offset, *id);
+        }
+        if nature.compacted {
+            return;
+        }
+        let first = records.keys().next().copied().unwrap_or(end);
+        let start = if nature.trimmed { start.max(first) } else { start };
+        let count = i64::try_from(records.range(start..end).count()).expect("few");
+        assert!(count == end.minus(start).max(0), "node {replica} lacks some of {topic}-{partition} from {start} to {end}");
     }
 
     fn nature(&self, topic: &Text) -> Nature {

@@ -3,6 +3,7 @@
 use crate::actor::Actor;
 use crate::actors::{Administrator, Auditor, GroupMember, NewTopic, Sender, SharedOracle, options};
 use crate::broker::BrokerProgram;
+use crate::cluster;
 use crate::node::Crash;
 use crate::oracle::{Figures, Nature, Oracle, Promise, Reading};
 use crate::world::World;
@@ -35,6 +36,8 @@ pub enum Kind {
     FullDisk,
     /// Calls to the disk fail, and the process is killed in the midst of its writes.
     BadDisk,
+    /// Several brokers, and everything that can happen to them and between them.
+    Cluster,
 }
 
 impl Kind {
@@ -46,6 +49,7 @@ impl Kind {
             "power" => Some(Kind::PowerLosses),
             "full" => Some(Kind::FullDisk),
             "bad" => Some(Kind::BadDisk),
+            "cluster" => Some(Kind::Cluster),
             _ => None,
         }
     }
@@ -59,6 +63,7 @@ impl Kind {
             Kind::PowerLosses => " --kind power",
             Kind::FullDisk => " --kind full",
             Kind::BadDisk => " --kind bad",
+            Kind::Cluster => " --kind cluster",
         }
     }
 }
@@ -71,14 +76,16 @@ pub struct Outcome {
     pub hash: u64,
 }
 
-type Sim = World<BrokerProgram, Box<dyn Actor>>;
+pub(crate) type Sim = World<BrokerProgram, Box<dyn Actor>>;
 
-struct Scenario {
-    kind: Kind,
-    rng: Rng,
-    oracle: SharedOracle,
-    topics: Vec<NewTopic>,
-    fleeting: Vec<Text>,
+pub(crate) struct Scenario {
+    pub kind: Kind,
+    pub rng: Rng,
+    pub oracle: SharedOracle,
+    pub topics: Vec<NewTopic>,
+    pub fleeting: Vec<Text>,
+    /// Where clients begin.
+    pub hosts: Vec<String>,
 }
 
 /// Runs the simulation of a seed; panics where a promise is broken.
@@ -93,20 +100,29 @@ pub fn run(seed: u64, kind: Option<Kind>, print: bool) -> Outcome {
         _ => Kind::PowerLosses,
     };
     let kind = kind.unwrap_or(drawn);
-    let oracle = Rc::new(RefCell::new(Oracle::new(Promise { leader_acks_last: kind != Kind::PowerLosses })));
-    let mut scenario = Scenario { kind, rng, oracle, topics: Vec::new(), fleeting: Vec::new() };
+    let leader_acks_last = !matches!(kind, Kind::PowerLosses | Kind::Cluster);
+    let oracle = Rc::new(RefCell::new(Oracle::new(Promise { leader_acks_last })));
+    let hosts = vec![Sim::host(0)];
+    let mut scenario = Scenario { kind, rng, oracle, topics: Vec::new(), fleeting: Vec::new(), hosts };
     scenario.plan_topics();
+    if kind == Kind::Cluster {
+        return cluster::run(scenario, print);
+    }
     let mut world = scenario.world(print);
     world.boot(0);
     scenario.people(&mut world);
     scenario.faults(&mut world);
     scenario.heal(&mut world);
     scenario.audit(&mut world);
-    let oracle = scenario.oracle.borrow();
-    Outcome { kind, figures: oracle.figures, hash: oracle.hash() ^ world.trace.hash() }
+    scenario.outcome(&world)
 }
 
 impl Scenario {
+    pub fn outcome(&self, world: &Sim) -> Outcome {
+        let oracle = self.oracle.borrow();
+        Outcome { kind: self.kind, figures: oracle.figures, hash: oracle.hash() ^ world.trace.hash() }
+    }
+
     fn plan_topics(&mut self) {
         let rng = &mut self.rng;
         for number in 0..1 + rng.below(3) {
@@ -144,7 +160,7 @@ impl Scenario {
             let partitions = 1 + i32::try_from(rng.below(4)).expect("small");
             self.oracle.borrow_mut().natures.insert(name.clone(), nature);
             let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-            self.topics.push(NewTopic { name, partitions, configs });
+            self.topics.push(NewTopic { name, partitions, replicas: 1, configs });
         }
         for number in 0..rng.below(3) {
             let name = Text::from(format!("f{number}"));
@@ -190,10 +206,10 @@ impl Scenario {
     }
 
     /// Those who work with the broker.
-    fn people(&mut self, world: &mut Sim) {
+    pub fn people(&mut self, world: &mut Sim) {
         let names: Vec<Text> = self.topics.iter().map(|topic| topic.name.clone()).collect();
         let admin = Administrator::new(
-            options(&mut self.rng, Sim::host(0)),
+            options(&mut self.rng, &self.hosts),
             self.oracle.clone(),
             self.topics.clone(),
             self.fleeting.clone(),
@@ -217,7 +233,8 @@ impl Scenario {
             for number in 0..1 + usize::try_from(self.rng.below(4)).expect("small") {
                 let instance = has_statics.then(|| Text::from(format!("i{number}")));
                 let id = id.clone();
-                let recipe = move |rng: &mut Rng| consumer_options(rng, &id, instance.as_ref(), assignor);
+                let hosts = self.hosts.clone();
+                let recipe = move |rng: &mut Rng| consumer_options(rng, &hosts, &id, instance.as_ref(), assignor);
                 let seed = self.rng.next_u64();
                 let member = GroupMember::new(number, Box::new(recipe), self.oracle.clone(), names.clone(), seed);
                 world.add_actor(Box::new(member));
@@ -225,7 +242,7 @@ impl Scenario {
         }
     }
 
-    fn producer_options(&mut self) -> ProducerOptions {
+    pub fn producer_options(&mut self) -> ProducerOptions {
         let rng = &mut self.rng;
         let acks = match rng.below(6) {
             0 => Acks::None,
@@ -233,15 +250,17 @@ impl Scenario {
             _ => Acks::All,
         };
         let codec = Codec::ALL[usize::try_from(rng.below(9)).expect("small").saturating_sub(4)];
-        let mut cluster = options(rng, Sim::host(0));
+        let mut cluster = options(rng, &self.hosts);
         // Brokers take zstd from those only who speak version 7 (KIP-110).
         if codec == Codec::Zstd {
             cluster.version_caps.remove(&ApiKey::Produce);
         }
+        let idempotent = rng.below(4) > 0;
         ProducerOptions {
             cluster,
             acks,
-            idempotent: rng.below(4) > 0,
+            // What a leader alone acknowledged may be lost with it, and then the sequence has a gap.
+            idempotent: idempotent && (self.kind != Kind::Cluster || acks == Acks::All),
             linger_ms: rng.below(20),
             batch_bytes: usize::try_from(200 + rng.below(2000)).expect("small"),
             delivery_timeout_ms: 20_000 + rng.below(10_000),
@@ -361,6 +380,7 @@ impl Scenario {
             Kind::Calm | Kind::FullDisk => None,
             Kind::Kills | Kind::BadDisk => Some(Crash::Kill),
             Kind::PowerLosses => Some(Crash::PowerLoss),
+            Kind::Cluster => None,
         };
         if let Some(crash) = last.filter(|_| self.rng.one_in(2)) {
             world.crash(0, crash);
@@ -368,24 +388,28 @@ impl Scenario {
         }
     }
 
-    fn audit(&mut self, world: &mut Sim) {
+    pub fn audit(&mut self, world: &mut Sim) {
         let names = self.topics.iter().map(|topic| topic.name.clone()).collect();
         // It must be told where a log begins, which old versions of Fetch do not say.
-        let options = Options { version_caps: BTreeMap::new(), ..options(&mut self.rng, Sim::host(0)) };
+        let options = Options { version_caps: BTreeMap::new(), ..options(&mut self.rng, &self.hosts) };
         world.add_actor(Box::new(Auditor::new(&options, self.oracle.clone(), names)));
         let bound = world.now().at.plus_ms(HEAL_MS);
         loop {
             world.run(world.now().at.plus_ms(100));
-            if !world.processes[0].is_up() {
-                world.boot(0);
+            for process in 0..world.processes.len() {
+                if !world.processes[process].is_up() {
+                    world.boot(process);
+                }
             }
             let (is_audited, unread) = (self.oracle.borrow().is_audited, self.oracle.borrow().unread());
             if is_audited && unread.is_empty() {
                 break;
             }
             if world.now().at >= bound {
-                for (path, bytes) in world.processes[0].program.disk.files() {
-                    world.trace.say(world.now().at, format_args!("disk: {path} has {} bytes", bytes.len()));
+                for (number, process) in world.processes.iter().enumerate() {
+                    for (path, bytes) in process.program.disk.files() {
+                        world.trace.say(world.now().at, format_args!("disk {number}: {path} has {} bytes", bytes.len()));
+                    }
                 }
             }
             assert!(
@@ -397,8 +421,14 @@ impl Scenario {
     }
 }
 
-fn consumer_options(rng: &mut Rng, group: &Text, instance: Option<&Text>, assignor: Assignor) -> ConsumerOptions {
-    let mut cluster = options(rng, Sim::host(0));
+fn consumer_options(
+    rng: &mut Rng,
+    hosts: &[String],
+    group: &Text,
+    instance: Option<&Text>,
+    assignor: Assignor,
+) -> ConsumerOptions {
+    let mut cluster = options(rng, hosts);
     // A static member says who it is in all of these, or in none (KIP-345).
     if instance.is_some() {
         use ApiKey::{Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, SyncGroup};

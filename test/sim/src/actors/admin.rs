@@ -20,6 +20,7 @@ use wire::*;
 pub struct NewTopic {
     pub name: Text,
     pub partitions: i32,
+    pub replicas: i16,
     pub configs: Vec<(String, String)>,
 }
 
@@ -41,6 +42,8 @@ pub struct Administrator {
     /// Topics that are to be there, and are not known to be yet.
     missing: Vec<NewTopic>,
     fleeting: Vec<Text>,
+    /// Of topics that come and go.
+    replicas: i16,
     doing: BTreeMap<u64, Doing>,
     next_act: Instant,
 }
@@ -54,6 +57,7 @@ impl Administrator {
         Administrator {
             host: Host::new(Admin::new(options)),
             oracle,
+            replicas: topics.first().map_or(1, |topic| topic.replicas),
             rng: Rng::new(seed),
             missing: topics,
             fleeting,
@@ -105,7 +109,7 @@ impl Administrator {
         let names = self.fleeting.clone();
         let Some(name) = self.pick(&names) else { return };
         let partitions = 1 + i32::try_from(self.rng.below(3)).expect("small");
-        let topic = NewTopic { name, partitions, configs: Vec::new() };
+        let topic = NewTopic { name, partitions, replicas: self.replicas, configs: Vec::new() };
         self.ask(now, create(&topic), Doing::CreateFleeting);
     }
 
@@ -276,6 +280,8 @@ fn is_passing(code: ErrorCode) -> bool {
         ErrorCode::NOT_LEADER_OR_FOLLOWER,
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         ErrorCode::THROTTLING_QUOTA_EXCEEDED,
+        // Too few brokers live for what is asked.
+        ErrorCode::INVALID_REPLICATION_FACTOR,
     ]
     .contains(&code)
 }
@@ -302,7 +308,7 @@ fn create(topic: &NewTopic) -> CreateTopicsRequest {
     let topic = CreatableTopic {
         name: topic.name.clone(),
         num_partitions: topic.partitions,
-        replication_factor: 1,
+        replication_factor: topic.replicas,
         configs: topic.configs.iter().map(config).collect(),
         ..Default::default()
     };

@@ -2,11 +2,13 @@
 
 mod admin;
 mod auditor;
+mod inspector;
 mod member;
 mod sender;
 
 pub use admin::{Administrator, NewTopic};
 pub use auditor::Auditor;
+pub use inspector::Inspector;
 pub use member::GroupMember;
 pub use sender::Sender;
 
@@ -22,7 +24,7 @@ pub type SharedOracle = Rc<RefCell<Oracle>>;
 
 /// A client's connection settings: short time-outs, and sometimes the versions of an older client.
 #[must_use]
-pub fn options(rng: &mut Rng, host: String) -> client::Options {
+pub fn options(rng: &mut Rng, hosts: &[String]) -> client::Options {
     let mut caps = BTreeMap::new();
     if rng.one_in(3) {
         for key in ApiKey::ALL {
@@ -44,7 +46,7 @@ pub fn options(rng: &mut Rng, host: String) -> client::Options {
         }
     }
     client::Options {
-        bootstrap: vec![(host, crate::broker::PORT)],
+        bootstrap: hosts.iter().map(|host| (host.clone(), crate::broker::PORT)).collect(),
         request_timeout_ms: 1000 + rng.below(2000),
         connect_timeout_ms: 500,
         retry_backoff_ms: (5, 100),
