@@ -81,6 +81,9 @@ impl<P: Program, A: Actor> World<P, A> {
         self.trace.say(self.at, format_args!("process {process} is paused for {for_us} us"));
         let until = Instant(self.at.0 + for_us);
         let home = &mut self.processes[process];
+        if home.shards.is_empty() {
+            return;
+        }
         home.paused_until = home.paused_until.max(until);
         for (shard, room) in home.shards.iter_mut().enumerate() {
             room.stalled.get_or_insert_default();
