@@ -23,6 +23,8 @@ const LIST_OFFSETS_VERSION: i16 = 9;
 const PATIENCE_MS: u64 = 10_000;
 /// How soon a partition that the leader refuses is asked for again: soon, for the image says who leads by then.
 const RETRY_MS: u64 = 100;
+/// How long a leader may hold an answer back while a sync here is under way, of whose end it waits to hear.
+const SYNC_WAIT_MS: u64 = 2;
 /// A leader that does not answer is asked again after so long at the most, whatever `replica.fetch.backoff.ms` says: a
 /// broker that comes back should be in sync soon.
 const BACKOFF_MAX_MS: u64 = 200;
@@ -138,6 +140,7 @@ impl<D: Disk> Shard<D> {
         let mut fetcher = self.fetchers.remove(&leader)?;
         let mut topics = Topics::default();
         let max_bytes = i32::try_from(self.settings.unsigned("replica.fetch.max.bytes")).unwrap_or(i32::MAX);
+        let mut wait_ms = self.settings.unsigned("replica.fetch.wait.max.ms");
         for partition in std::mem::take(&mut fetcher.changed) {
             let Some(part) = fetcher.parts.get_mut(&partition) else { continue };
             let position = self.partitions.replica(partition).and_then(|replica| replica.fetch_position());
@@ -148,6 +151,9 @@ impl<D: Disk> Shard<D> {
                     topics.push(partition, wanted(partition.partition, &position, max_bytes));
                 }
                 None => {
+                    if self.partitions.replica(partition).is_some_and(|replica| replica.owes_sync()) {
+                        wait_ms = wait_ms.min(SYNC_WAIT_MS);
+                    }
                     if part.asked.take().is_some() {
                         fetcher.forgotten.insert(partition);
                     }
@@ -177,7 +183,7 @@ impl<D: Disk> Shard<D> {
                 replica_epoch: broker_epoch,
                 ..Default::default()
             },
-            max_wait_ms: setting("replica.fetch.wait.max.ms"),
+            max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
             min_bytes: setting("replica.fetch.min.bytes"),
             max_bytes: setting("replica.fetch.response.max.bytes"),
             session_id,

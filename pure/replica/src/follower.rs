@@ -58,7 +58,7 @@ impl<D: Disk> Replica<D> {
         let (Ok(log), Role::Follower(Following { leader: Some(leader), .. })) = (&self.log, &self.role) else {
             return None;
         };
-        if log.config().flush_messages == 1 && log.synced_offset() < log.end_offset() {
+        if self.owes_sync() {
             return None;
         }
         Some(FetchPosition {
@@ -68,6 +68,17 @@ impl<D: Disk> Replica<D> {
             last_fetched_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
             log_start_offset: log.start_offset(),
         })
+    }
+
+    /// True where a fetch waits for a sync of what was appended.
+    #[must_use]
+    pub fn owes_sync(&self) -> bool {
+        match (&self.log, &self.role) {
+            (Ok(log), Role::Follower(Following { leader: Some(_), .. })) => {
+                log.config().flush_messages == 1 && log.synced_offset() < log.end_offset()
+            }
+            (Ok(_) | Err(_), Role::Follower(_) | Role::Leader(_)) => false,
+        }
     }
 
     /// Appends what the leader sent; returns how many bytes that were.
