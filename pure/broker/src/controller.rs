@@ -233,7 +233,7 @@ impl<D: Disk> Controlling<D> {
             if let Err(error) = self.quorum.append(now, active.epoch, &encoded) {
                 let refused = match error {
                     AppendError::NotLeader => (ErrorCode::NOT_CONTROLLER, String::new()),
-                    AppendError::Refused(message) => (ErrorCode::UNKNOWN_SERVER_ERROR, message),
+                    AppendError::Refused(message) => (ErrorCode::KAFKA_STORAGE_ERROR, message),
                 };
                 return (decision, Err(refused));
             }
