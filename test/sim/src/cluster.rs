@@ -72,7 +72,8 @@ pub fn run(scenario: Scenario, print: bool) -> Outcome {
         stops: rng.one_in(2),
         power: match rng.below(4) {
             0 => Power::GoesAnywhere,
-            1 => Power::GoesAt(usize::try_from(rng.below(count as u64)).expect("few")),
+            // Alone it has nobody who remembers.
+            1 if count > 1 => Power::GoesAt(usize::try_from(rng.below(count as u64)).expect("few")),
             _ => Power::Stays,
         },
         cuts: rng.one_in(2),

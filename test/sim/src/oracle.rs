@@ -165,7 +165,9 @@ impl Oracle {
         for node in nodes {
             for subject in ["metadata", "groups"] {
                 match self.views.get(&(*node, subject)).filter(|(asked_at, _)| *asked_at >= since) {
-                    Some((_, problems)) => ailments.extend(problems.iter().map(|problem| format!("by {node}: {problem}"))),
+                    Some((_, problems)) => {
+                        ailments.extend(problems.iter().map(|problem| format!("by {node}: {problem}")))
+                    }
                     None => ailments.push(format!("{node} does not tell its {subject}")),
                 }
             }
@@ -187,7 +189,10 @@ impl Oracle {
         let first = records.keys().next().copied().unwrap_or(end);
         let start = if nature.trimmed { start.max(first) } else { start };
         let count = i64::try_from(records.range(start..end).count()).expect("few");
-        assert!(count == end.minus(start).max(0), "node {replica} lacks some of {topic}-{partition} from {start} to {end}");
+        assert!(
+            count == end.minus(start).max(0),
+            "node {replica} lacks some of {topic}-{partition} from {start} to {end}"
+        );
     }
 
     fn nature(&self, topic: &Text) -> Nature {

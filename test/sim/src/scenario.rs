@@ -408,7 +408,9 @@ impl Scenario {
             if world.now().at >= bound {
                 for (number, process) in world.processes.iter().enumerate() {
                     for (path, bytes) in process.program.disk.files() {
-                        world.trace.say(world.now().at, format_args!("disk {number}: {path} has {} bytes", bytes.len()));
+                        world
+                            .trace
+                            .say(world.now().at, format_args!("disk {number}: {path} has {} bytes", bytes.len()));
                     }
                 }
             }

@@ -30,7 +30,13 @@ pub struct Sender {
 impl Sender {
     /// One that shows that the cluster is well again.
     #[must_use]
-    pub fn proof(number: usize, options: ProducerOptions, oracle: SharedOracle, topics: Vec<Text>, seed: u64) -> Sender {
+    pub fn proof(
+        number: usize,
+        options: ProducerOptions,
+        oracle: SharedOracle,
+        topics: Vec<Text>,
+        seed: u64,
+    ) -> Sender {
         let left = 10 * topics.len() as u64;
         Sender { is_proof: true, left, ..Sender::new(number, options, oracle, topics, seed) }
     }
