@@ -23,6 +23,8 @@ use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, Rng, ShardId, 
 
 /// How soon the controller looks again where leaders are to be given back and not all were.
 const BALANCE_AGAIN_MS: u64 = 1_000;
+/// How soon a broker is to be fenced again that could not be, for the log took no more.
+const FENCE_AGAIN_MS: u64 = 50;
 
 pub(crate) struct Controlling<D: Disk> {
     pub quorum: Quorum<D>,
@@ -378,7 +380,9 @@ impl<D: Disk> Shard<D> {
         let Some(controlling) = &mut self.controlling else {
             return;
         };
+        let now = self.now.at;
         let next = controlling.active.as_ref().and_then(|active| active.liveness.next_wake(active.machine.image()));
+        let next = next.map(|at| if at > now { at } else { now.plus_ms(FENCE_AGAIN_MS) });
         if let Some(at) = next
             && controlling.sessions_at.is_none_or(|planned| at < planned)
         {
