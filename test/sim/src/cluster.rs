@@ -377,10 +377,8 @@ impl Cluster {
         oracle.natures.insert(offsets.clone(), Nature { compacted: true, ..Nature::default() });
         let mut known: BTreeMap<Spot, BTreeMap<Offset, (NodeId, Stored)>> = BTreeMap::new();
         for process in 0..self.count() {
-            for (spot, stored) in holdings(&world.processes[process].program.disk) {
-                if oracle.natures.get(&spot.0).is_none_or(|nature| nature.fleeting) {
-                    continue;
-                }
+            let is_stable = |topic: &Text| oracle.natures.get(topic).is_some_and(|nature| !nature.fleeting);
+            for (spot, stored) in holdings(&world.processes[process].program.disk, is_stable) {
                 let values = known.entry(spot.clone()).or_default();
                 for (offset, here) in &stored {
                     let (first, there) = *values.entry(*offset).or_insert((node(process), *here));

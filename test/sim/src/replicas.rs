@@ -19,16 +19,19 @@ pub struct Stored {
     pub id: Option<Id>,
 }
 
-/// By partition, what a disk holds of it.
+/// By partition, what a disk holds of it, of the topics that are wanted.
 pub type Holdings = BTreeMap<Spot, BTreeMap<Offset, Stored>>;
 
-pub fn holdings(disk: &MemoryDisk) -> Holdings {
+pub fn holdings(disk: &MemoryDisk, is_wanted: impl Fn(&Text) -> bool) -> Holdings {
     let mut holdings = Holdings::new();
     for (path, bytes) in disk.files() {
         let Some((folder, file)) = path.split_once('/') else { continue };
         let Some((topic, index)) = folder.rsplit_once('-') else { continue };
         let (Ok(index), true) = (index.parse(), file.ends_with(".log")) else { continue };
         let spot = (Text::from(topic), PartitionIndex(index));
+        if !is_wanted(&spot.0) {
+            continue;
+        }
         let stored = holdings.entry(spot).or_default();
         for batch in Batches::new(&bytes) {
             let (header, batch) = batch.unwrap_or_else(|error| panic!("{path} holds something else: {error:?}"));
