@@ -199,7 +199,7 @@ impl Cluster {
 
     fn faults(&mut self, world: &mut Sim) {
         // First they find together.
-        let calm_ms = 500 + self.scenario.rng.below(4000);
+        let calm_ms = 300 + self.scenario.rng.below(1500);
         world.run(world.now().at.plus_ms(calm_ms));
         let until = world.now().at.plus_ms(2000 + self.scenario.rng.below(12_000));
         let often = [60, 300, 1200][usize::try_from(self.scenario.rng.below(3)).expect("small")];

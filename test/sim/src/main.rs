@@ -79,7 +79,7 @@ fn main() -> ExitCode {
             tally.run(seed, kind);
         }
         match arguments.what {
-            What::Range(first, end) => (first..end).for_each(|seed| tally.run(seed, arguments.kind)),
+            What::Range(first, end) => (first..end).for_each(|seed| tally.run(seed, arguments.kind.or(mixed(seed)))),
             What::Seconds(seconds) => fresh(&mut tally, arguments.kind, Duration::from_secs(seconds)),
             What::One(_) => {}
         }
@@ -97,6 +97,11 @@ fn fresh(tally: &mut Tally, kind: Option<Kind>, time: Duration) {
         if Instant::now() >= end {
             return;
         }
-        tally.run(seed, kind);
+        tally.run(seed, kind.or(mixed(seed)));
     }
+}
+
+/// Where no kind is asked for, every fourth seed is a cluster's; the others draw what they are.
+fn mixed(seed: u64) -> Option<Kind> {
+    (seed % 4 == 3).then_some(Kind::Cluster)
 }

@@ -223,7 +223,7 @@ impl Scenario {
             }
             let options = self.producer_options();
             let sender = Sender::new(number, options, self.oracle.clone(), topics, self.rng.next_u64());
-            world.add_actor(Box::new(sender));
+            world.add_actor(Box::new(if self.kind == Kind::Cluster { sender.lasting() } else { sender }));
         }
         for group in 0..self.rng.below(3) {
             let id = Text::from(format!("g{group}"));

@@ -10,7 +10,7 @@ fn check(kind: Option<Kind>, seed: u64) {
 
 #[test]
 fn no_promise_is_broken() {
-    for kind in [Kind::Calm, Kind::Kills, Kind::PowerLosses, Kind::FullDisk, Kind::BadDisk] {
+    for kind in [Kind::Calm, Kind::Kills, Kind::PowerLosses, Kind::FullDisk, Kind::BadDisk, Kind::Cluster] {
         (0..6).for_each(|seed| check(Some(kind), seed));
     }
 }

@@ -60,6 +60,12 @@ impl Sender {
         }
     }
 
+    /// One that works through several times as long a story.
+    #[must_use]
+    pub fn lasting(self) -> Sender {
+        Sender { left: 3 * self.left, pace_ms: 3 * self.pace_ms, ..self }
+    }
+
     fn burst(&mut self, now: Now) {
         let count = 1 + self.rng.below(8);
         for _ in 0..count.min(self.left) {
