@@ -101,7 +101,8 @@ pub fn run(seed: u64, kind: Option<Kind>, print: bool) -> Outcome {
     };
     let kind = kind.unwrap_or(drawn);
     let leader_acks_last = !matches!(kind, Kind::PowerLosses | Kind::Cluster);
-    let oracle = Rc::new(RefCell::new(Oracle::new(Promise { leader_acks_last, high_watermark_lasts: kind != Kind::Cluster })));
+    let oracle =
+        Rc::new(RefCell::new(Oracle::new(Promise { leader_acks_last, high_watermark_lasts: kind != Kind::Cluster })));
     let hosts = vec![Sim::host(0)];
     let mut scenario = Scenario { kind, rng, oracle, topics: Vec::new(), fleeting: Vec::new(), hosts };
     scenario.plan_topics();
