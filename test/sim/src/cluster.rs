@@ -96,6 +96,7 @@ pub fn run(scenario: Scenario, print: bool) -> Outcome {
     cluster.heal(&mut world);
     cluster.prove(&mut world);
     cluster.scenario.audit(&mut world);
+    cluster.wait_until_well(&mut world);
     cluster.compare(&world);
     cluster.scenario.outcome(&world)
 }
@@ -320,6 +321,11 @@ impl Cluster {
         self.scenario.oracle.borrow_mut().is_healing = true;
         let since = world.now().at;
         world.trace.say(since, format_args!("all faults end"));
+        self.wait_until_well(world);
+    }
+
+    fn wait_until_well(&self, world: &mut Sim) {
+        let since = world.now().at;
         loop {
             world.run(world.now().at.plus_ms(200));
             // A clean stop that was under way ends now.
