@@ -90,20 +90,14 @@ impl<D: Disk> Log<D> {
             max_timestamp = max_timestamp.max(batch.header.max_timestamp);
         }
         self.make()?;
-        // Before the records, so that a full disk refuses both; an epoch without records gives way to the next.
-        if self.epochs.assign(epoch, base_offset)
-            && let Err(error) = self.write_epochs()
-        {
+        // Before the records, so that a full disk refuses both. An epoch without records must not stay: a follower that
+        // tells it to its leader is told that their logs differ, and has nothing to cut off.
+        let stored = if self.epochs.assign(epoch, base_offset) { self.write_epochs() } else { Ok(()) };
+        let incoming = Incoming { newest: max_timestamp, bytes, next };
+        let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
+        if let Err(error) = stored.and_then(|()| self.write(now, &pieces, incoming)) {
             self.epochs.truncate_end(base_offset);
             return Err(error);
-        }
-        let incoming = Incoming { newest: max_timestamp, bytes, next };
-        match batches {
-            [batch] => self.write(now, &[&batch.head, &batch.body], incoming)?,
-            _ => {
-                let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
-                self.write(now, &pieces, incoming)?;
-            }
         }
         Ok((base_offset, max_timestamp))
     }
