@@ -45,6 +45,10 @@ impl<D: Disk> Log<D> {
         self.restart_at(start, now.wall);
         self.high_watermark = start;
         self.remove_segments(&gone)?;
+        if start > Offset::ZERO {
+            // A log that nothing was appended to has no folder, and would begin at 0 again after a start.
+            self.make()?;
+        }
         if self.disk.exists(&self.identity.folder) {
             self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
             self.write_epochs()?;
@@ -52,6 +56,12 @@ impl<D: Disk> Log<D> {
             let place = Place { disk: &self.disk, folder: &self.identity.folder };
             self.segments[0].open(place, Open::Create)?;
             self.disk.sync_folder(&self.identity.folder)?;
+        }
+        if self.made && !self.folder_synced {
+            let metadata = format!("{}/{}", self.identity.folder, names::PARTITION_METADATA);
+            self.disk.open(&metadata, Open::Read)?.sync()?;
+            self.disk.sync_folder("")?;
+            self.folder_synced = true;
         }
         Ok(())
     }
