@@ -2,7 +2,7 @@
 //! A job never touches the live log; it works on files that the log has let go of or only appends to.
 
 use crate::clean::{CleanJob, Cleaned};
-use crate::verify::VerifyJob;
+use crate::verify::{Verified, VerifyJob};
 use crate::{Disk, DiskError, Error, SyncJob, Synced};
 
 /// Long work of one log.
@@ -22,7 +22,7 @@ pub enum Job<D: Disk> {
 pub enum JobDone {
     Synced(Synced),
     Removed(Result<(), DiskError>),
-    Verified(Result<(), Error>),
+    Verified(Verified),
     Cleaned(Result<Cleaned, Error>),
 }
 

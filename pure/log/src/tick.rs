@@ -52,10 +52,7 @@ impl<D: Disk> Log<D> {
             JobDone::Synced(synced) => self.sync_done(synced),
             // What could not be removed is removed at the next start.
             JobDone::Removed(_) => Ok(()),
-            JobDone::Verified(result) => {
-                self.verifying = false;
-                result
-            }
+            JobDone::Verified(verified) => self.verified(verified),
             JobDone::Cleaned(result) => self.cleaning_done(now, result, jobs),
         }
     }

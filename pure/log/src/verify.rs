@@ -12,10 +12,24 @@ pub struct VerifyJob<D> {
     identity: Identity,
     /// Segments with the bytes that are to be read of each.
     segments: Vec<(Offset, u32)>,
+    unverified: (Offset, Offset),
+    truncations: u32,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Verified {
+    unverified: (Offset, Offset),
+    truncations: u32,
+    result: Result<(), Error>,
 }
 
 impl<D: Disk> VerifyJob<D> {
-    pub(crate) fn run(self) -> Result<(), Error> {
+    pub(crate) fn run(self) -> Verified {
+        Verified { unverified: self.unverified, truncations: self.truncations, result: self.verify_all() }
+    }
+
+    fn verify_all(&self) -> Result<(), Error> {
         for (base, bytes) in &self.segments {
             self.verify(*base, *bytes)?;
         }
@@ -48,6 +62,19 @@ impl<D: Disk> Log<D> {
             disk: self.disk.clone(),
             identity: self.identity.clone(),
             segments: segments.map(|segment| (segment.base, segment.bytes)).collect(),
+            unverified: (from, to),
+            truncations: self.truncations,
         })
+    }
+
+    /// Where the log was cut back meanwhile, what was read may have been half of something: it is read once more.
+    pub(crate) fn verified(&mut self, verified: Verified) -> Result<(), Error> {
+        self.verifying = false;
+        if verified.result.is_err() && verified.truncations != self.truncations {
+            let (from, to) = verified.unverified;
+            self.unverified = Some((from, to.min(self.end))).filter(|(from, to)| from < to);
+            return Ok(());
+        }
+        verified.result
     }
 }
