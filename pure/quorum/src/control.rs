@@ -1,5 +1,5 @@
 //! The control records of the metadata log: what the quorum writes for itself between the records of the controller.
-//! Kafka's formats: LeaderChangeMessage 1, SnapshotHeaderRecord, SnapshotFooterRecord, KRaftVersionRecord, VotersRecord.
+//! Kafka's formats: LeaderChangeMessage 0, SnapshotHeaderRecord, SnapshotFooterRecord, KRaftVersionRecord, VotersRecord.
 
 use crate::message::{Endpoint, ReplicaKey};
 use crate::voters::{Voter, VoterSet};
@@ -37,13 +37,13 @@ impl Control {
         let mut writer = Writer::default();
         match self {
             Control::LeaderChange { leader, voters, granting } => {
-                writer.i16(1);
+                // Version 0, which leaves out the directories: Kafka's own tools read no other.
+                writer.i16(0);
                 writer.i32(leader.0);
                 for replicas in [voters, granting] {
                     writer.length(true, Some(replicas.len()));
                     for replica in replicas {
                         writer.i32(replica.id.0);
-                        writer.uuid(replica.directory);
                         writer.uvarint(0);
                     }
                 }
@@ -147,9 +147,12 @@ mod tests {
         let key = |id, byte| ReplicaKey { id: NodeId(id), directory: Uuid([byte; 16]) };
         let change =
             Control::LeaderChange { leader: NodeId(2), voters: vec![key(1, 7), key(2, 8)], granting: vec![key(2, 8)] };
-        let read_change: LeaderChangeMessage = read(&change, 1);
-        assert_eq!((read_change.version, read_change.leader_id.0), (1, 2));
-        assert_eq!(read_change.voters[0].voter_directory_id.as_bytes(), &[7; 16]);
+        // The independent writer puts directories where version 0 has none, so that it can only be read.
+        let mut bytes = change.encode();
+        let read_change = LeaderChangeMessage::decode(&mut bytes, 0).expect("it reads what we wrote");
+        assert!(bytes.is_empty());
+        assert_eq!((read_change.version, read_change.leader_id.0), (0, 2));
+        assert_eq!((read_change.voters[0].voter_id, read_change.voters[1].voter_id), (1, 2));
         assert_eq!(read_change.granting_voters[0].voter_id, 2);
         let header: SnapshotHeaderRecord = read(&Control::SnapshotHeader { last_timestamp: Timestamp(77) }, 0);
         assert_eq!((header.version, header.last_contained_log_timestamp), (0, 77));
