@@ -2,12 +2,13 @@
 //! producer ids, topics that are created because a client asked for them. Kafka's own requests carry it.
 
 use crate::call::ReplyTo;
+use crate::lifecycle::previous_epoch;
 use crate::peers::{Address, Lane, Question, Unanswered};
 use crate::shard::Shard;
 use crate::work::{ControllerWork, Outcome};
 use log::Disk;
 use metadata::controller::{
-    Command, CreatedTopic, Heartbeat, HeartbeatReply, IsrChange, PartitionState, ProducerIds, Reply,
+    Command, CreatedTopic, Heartbeat, HeartbeatReply, IsrChange, LastStop, PartitionState, ProducerIds, Reply,
 };
 use metadata::{Broker, Image, Refused};
 use replica::IsrProposal;
@@ -37,7 +38,7 @@ impl<D: Disk> Remote<D> for Shard<D> {
             return Some(Outcome::refused(ErrorCode::NOT_CONTROLLER, "no node is the controller at the moment"));
         };
         match work {
-            ControllerWork::Register { broker, .. } => self.ask_to_register(&at, &broker, to),
+            ControllerWork::Register { broker, last_stop } => self.ask_to_register(&at, &broker, last_stop, to),
             ControllerWork::Decide(Command::Heartbeat(heartbeat)) => self.send_heartbeat(&at, heartbeat, to),
             ControllerWork::Decide(Command::AllocateProducerIds { broker, epoch }) => {
                 self.ask_for_producer_ids(&at, broker, epoch, to);
@@ -76,7 +77,7 @@ fn refusal<D: Disk>(code: ErrorCode) -> Outcome<D> {
 }
 
 impl<D: Disk> Shard<D> {
-    fn ask_to_register(&mut self, at: &Address, broker: &Broker, to: ReplyTo) {
+    fn ask_to_register(&mut self, at: &Address, broker: &Broker, last_stop: LastStop, to: ReplyTo) {
         let listener = |endpoint: &metadata::Endpoint| Listener {
             name: endpoint.name.clone(),
             host: endpoint.host.clone(),
@@ -98,7 +99,8 @@ impl<D: Disk> Shard<D> {
             features: broker.features.iter().map(feature).collect(),
             rack: broker.rack.clone(),
             log_dirs: broker.directories.clone(),
-            previous_broker_epoch: self.lifecycle.as_ref().map_or(-1, |life| life.previous_epoch()),
+            // It may be another broker's, which asked this one for the controller.
+            previous_broker_epoch: previous_epoch(last_stop),
             ..Default::default()
         };
         self.ask_active(at, Lane::Controller, 4, &request, to, |answer| match answer.error_code {

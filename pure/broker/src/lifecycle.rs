@@ -57,14 +57,14 @@ impl Lifecycle {
         self.epoch = Some(epoch);
         self.fenced = false;
     }
+}
 
-    /// What stands in the registration for how the last run ended.
-    pub fn previous_epoch(&self) -> i64 {
-        match self.last_stop {
-            LastStop::Clean => 0,
-            LastStop::Killed => AFTER_KILL,
-            LastStop::PowerLost => AFTER_POWER_LOSS,
-        }
+/// What stands in a registration for how the last run ended.
+pub(crate) fn previous_epoch(last_stop: LastStop) -> i64 {
+    match last_stop {
+        LastStop::Clean => 0,
+        LastStop::Killed => AFTER_KILL,
+        LastStop::PowerLost => AFTER_POWER_LOSS,
     }
 }
 
