@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use types::{ErrorCode, Instant, Now, ProducerEpoch, ProducerId, Sequence};
 
 /// Most batches of one partition under way: as many as a broker remembers of an idempotent producer.
-const IN_FLIGHT_MAX: usize = 5;
+const IN_FLIGHT_MAX: u64 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -137,8 +137,11 @@ impl Lane {
     pub fn is_due(&self, now: Instant, may_stamp: bool, flushing: bool, options: &ProducerOptions) -> bool {
         let Some(front) = self.queue.front() else { return false };
         let is_alone = front.failed > 0 || self.in_flight.iter().any(|batch| batch.failed > 0);
+        // Brokers know the last few batches of a producer. One without an answer may be asked for again when its leader
+        // is gone, so none may be too far ahead of it, whatever became of those between.
+        let oldest = self.in_flight.iter().map(|batch| batch.serial).min().unwrap_or(front.serial);
         if now < front.not_before
-            || self.in_flight.len() >= IN_FLIGHT_MAX
+            || front.serial.saturating_sub(oldest) >= IN_FLIGHT_MAX
             || is_alone && !self.in_flight.is_empty()
             || front.stamp.is_none() && !may_stamp
         {
