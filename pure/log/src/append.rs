@@ -94,8 +94,14 @@ impl<D: Disk> Log<D> {
         // tells it to its leader is told that their logs differ, and has nothing to cut off.
         let stored = if self.epochs.assign(epoch, base_offset) { self.write_epochs() } else { Ok(()) };
         let incoming = Incoming { newest: max_timestamp, bytes, next };
-        let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
-        if let Err(error) = stored.and_then(|()| self.write(now, &pieces, incoming)) {
+        let written = stored.and_then(|()| match batches {
+            [batch] => self.write(now, &[&batch.head, &batch.body], incoming),
+            _ => {
+                let pieces: Vec<&[u8]> = batches.iter().flat_map(|batch| [&batch.head[..], &batch.body[..]]).collect();
+                self.write(now, &pieces, incoming)
+            }
+        });
+        if let Err(error) = written {
             self.epochs.truncate_end(base_offset);
             return Err(error);
         }
