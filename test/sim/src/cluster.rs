@@ -37,6 +37,8 @@ struct Weather {
     pauses: bool,
     /// Whose disk is full now and then.
     full: Option<usize>,
+    /// Whose disk is lost for good, once: it comes back with an empty one, as another who must not vote.
+    wipe: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub fn run(scenario: Scenario, print: bool) -> Outcome {
         2 | 3 => (4, 3),
         _ => (3, 3),
     };
-    let weather = Weather {
+    let mut weather = Weather {
         kills: rng.below(4) > 0,
         stops: rng.one_in(2),
         power: match rng.below(4) {
@@ -80,7 +82,13 @@ pub fn run(scenario: Scenario, print: bool) -> Outcome {
         clocks: rng.one_in(3),
         pauses: rng.one_in(3),
         full: rng.one_in(6).then(|| usize::try_from(rng.below(count as u64)).expect("few")),
+        wipe: (count >= 3 && rng.one_in(5)).then(|| usize::try_from(rng.below(3)).expect("few")),
     };
+    if let Some(victim) = weather.wipe {
+        // What it held must be elsewhere, and remembered there.
+        weather.full = None;
+        weather.power = if weather.power == Power::Stays { Power::Stays } else { Power::GoesAt(victim) };
+    }
     scenario.hosts = (0..count).map(Sim::host).collect();
     let mut cluster = Cluster { scenario, weather, voters, booked: vec![u64::MAX; count], clients: 0 };
     cluster.shape_topics();
@@ -120,7 +128,7 @@ impl Cluster {
         for topic in &mut self.scenario.topics {
             let rng = &mut self.scenario.rng;
             topic.replicas = replicas;
-            let alone = rng.one_in(4);
+            let alone = rng.one_in(4) && self.weather.wipe.is_none();
             if alone {
                 topic.configs.push(("min.insync.replicas".to_owned(), "1".to_owned()));
             }
@@ -245,6 +253,7 @@ impl Cluster {
             }
             17 if weather.pauses => world.pause(victim, 1000 * rng.below(4000)),
             18 | 19 if weather.full.is_some() => self.fill_disk(world),
+            18 | 19 if weather.wipe.is_some() => self.wipe(world),
             _ => {}
         }
     }
@@ -285,6 +294,14 @@ impl Cluster {
                 _ => world.part(Process(victim), other),
             }
         }
+    }
+
+    /// A machine dies and another takes its place, with its name and an empty disk.
+    fn wipe(&mut self, world: &mut Sim) {
+        let Some(victim) = self.weather.wipe.take() else { return };
+        self.crash_one(world, victim, Crash::PowerLoss);
+        world.trace.say(world.now().at, format_args!("the disk of process {victim} is lost"));
+        world.processes[victim].program.disk = MemoryDisk::new(self.scenario.rng.next_u64());
     }
 
     fn fill_disk(&mut self, world: &mut Sim) {
