@@ -298,6 +298,11 @@ impl Cluster {
 
     /// A machine dies and another takes its place, with its name and an empty disk.
     fn wipe(&mut self, world: &mut Sim) {
+        // Where it alone is in sync, what it holds is nowhere else.
+        let recently = Instant(world.now().at.0.saturating_sub(1_000_000));
+        if !self.scenario.oracle.borrow().ailments(&self.nodes(), recently).is_empty() {
+            return;
+        }
         let Some(victim) = self.weather.wipe.take() else { return };
         self.crash_one(world, victim, Crash::PowerLoss);
         world.trace.say(world.now().at, format_args!("the disk of process {victim} is lost"));
