@@ -304,9 +304,28 @@ impl Cluster {
             return;
         }
         let Some(victim) = self.weather.wipe.take() else { return };
+        let (laggard, third) = if self.scenario.rng.one_in(2) { (1, 2) } else { (2, 1) };
+        let (laggard, third) = ((victim + laggard) % 3, (victim + third) % 3);
+        let is_tempted = self.scenario.rng.below(4) > 0;
+        if is_tempted {
+            // One that lacks what the others committed would be elected if the one that forgot it had a vote.
+            (0..self.count()).for_each(|other| world.part(Process(laggard), Process(other)));
+            let behind_ms = 200 + self.scenario.rng.below(2500);
+            world.run(world.now().at.plus_ms(behind_ms));
+        }
         self.crash_one(world, victim, Crash::PowerLoss);
         world.trace.say(world.now().at, format_args!("the disk of process {victim} is lost"));
         world.processes[victim].program.disk = MemoryDisk::new(self.scenario.rng.next_u64());
+        if is_tempted {
+            self.crash_one(world, third, Crash::Kill);
+            for process in [victim, third] {
+                self.booked[process] = world.processes[process].ends();
+            }
+            world.boot_later(victim, 1000 * self.scenario.rng.below(200));
+            world.boot_later(third, 1_000_000 + 1000 * self.scenario.rng.below(5000));
+            world.heal_all();
+            world.run(world.now().at.plus_ms(500));
+        }
     }
 
     fn fill_disk(&mut self, world: &mut Sim) {
