@@ -1,11 +1,12 @@
 //! Incremental fetch sessions (KIP-227): a consumer names its partitions once, then only what changes, and is told only
-//! of partitions that have something new.
+//! of partitions that have something new. Sessions of many partitions look only at those that are stale: named anew,
+//! changed, or not told whole when they were looked at last.
 //!
 //! A session lives on the shard that made it; its id names that shard, so that a session that is asked for elsewhere is
 //! simply not found and the client starts a new one.
 
-use std::collections::BTreeMap;
-use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, Rng, ShardId, Text, TopicId};
+use std::collections::{BTreeMap, BTreeSet};
+use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, Rng, ShardId, Text, TopicId, TopicPartition};
 
 /// A session that was not used for so long may make room for a new one.
 const EVICT_AFTER_MS: u64 = 120_000;
@@ -43,6 +44,12 @@ struct Session {
     epoch: i32,
     uses_ids: bool,
     parts: BTreeMap<PartKey, Entry>,
+    /// Those that another look may find something at.
+    stale: BTreeSet<PartKey>,
+    /// Up to where the changes of each shard are known.
+    seen: BTreeMap<ShardId, u64>,
+    /// When all are looked at again.
+    all_at: Instant,
     /// Where the next answer begins, so that every partition has its turn at the front.
     cursor: Option<PartKey>,
     used: Instant,
@@ -63,6 +70,9 @@ pub(crate) struct Opened {
     pub id: i32,
     /// Leave out of the answer what has not changed.
     pub incremental: bool,
+    /// How many partitions there are.
+    pub count: usize,
+    /// All of them where the answer is not incremental.
     pub parts: Vec<(PartKey, Wanted)>,
 }
 
@@ -86,7 +96,7 @@ impl Sessions {
         if ask.epoch <= 0 {
             self.sessions.remove(&ask.id);
             let id = if ask.epoch == 0 { self.create(now, rng, &ask) } else { 0 };
-            return Ok(Opened { id, incremental: false, parts: ask.parts });
+            return Ok(Opened { id, incremental: false, count: ask.parts.len(), parts: ask.parts });
         }
         let session = self.sessions.get_mut(&ask.id).ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
         if session.epoch != ask.epoch {
@@ -99,8 +109,10 @@ impl Sessions {
         session.used = now;
         for key in &ask.forgotten {
             session.parts.remove(key);
+            session.stale.remove(key);
         }
         for (key, wanted) in ask.parts {
+            session.stale.insert(detached(key.clone()));
             match session.parts.get_mut(&key) {
                 Some(entry) => entry.wanted = wanted,
                 None => {
@@ -108,7 +120,41 @@ impl Sessions {
                 }
             }
         }
-        Ok(Opened { id: ask.id, incremental: true, parts: session.in_turn() })
+        Ok(Opened { id: ask.id, incremental: true, count: session.parts.len(), parts: Vec::new() })
+    }
+
+    /// All partitions of a session, in their turn.
+    pub fn all(&self, id: i32) -> Vec<(PartKey, Wanted)> {
+        self.sessions.get(&id).map_or_else(Vec::new, |session| session.in_turn(session.parts.keys()))
+    }
+
+    /// Up to where a session knows what has changed on a shard.
+    pub fn seen(&self, id: i32, shard: ShardId) -> Option<u64> {
+        self.sessions.get(&id).and_then(|session| session.seen.get(&shard).copied())
+    }
+
+    /// The partitions of a session that another look may find something at, in their turn. Time alone changes some
+    /// things, too (how late a follower is): so all are looked at every `all_every_ms`.
+    pub fn stale(&mut self, id: i32, now: Instant, all_every_ms: u64, news: Vec<News>) -> Vec<(PartKey, Wanted)> {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Vec::new();
+        };
+        let mut all = now >= session.all_at;
+        for News { shard, next, partitions } in news {
+            session.seen.insert(shard, next);
+            match partitions {
+                Some(partitions) => {
+                    let keys = partitions.into_iter().map(|changed| (TopicKey::Id(changed.topic), changed.partition));
+                    session.stale.extend(keys.filter(|key| session.parts.contains_key(key)));
+                }
+                None => all = true,
+            }
+        }
+        if all {
+            session.stale.extend(session.parts.keys().cloned());
+            session.all_at = now.plus_ms(all_every_ms);
+        }
+        session.in_turn(session.stale.iter())
     }
 
     fn create(&mut self, now: Instant, rng: &mut Rng, ask: &Ask) -> i32 {
@@ -121,7 +167,17 @@ impl Sessions {
         }
         let id = self.unused_id(rng);
         let parts = ask.parts.iter().map(|(key, wanted)| (detached(key.clone()), Entry::new(*wanted))).collect();
-        self.sessions.insert(id, Session { epoch: 1, uses_ids: ask.uses_ids, parts, cursor: None, used: now });
+        let session = Session {
+            epoch: 1,
+            uses_ids: ask.uses_ids,
+            parts,
+            stale: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            all_at: now,
+            cursor: None,
+            used: now,
+        };
+        self.sessions.insert(id, session);
         id
     }
 
@@ -139,9 +195,15 @@ impl Sessions {
     /// Whether a partition without records and error must be told of, because its offsets have moved; remembers what
     /// the client is told.
     pub fn tell(&mut self, id: i32, key: &PartKey, told: Told) -> bool {
-        let Some(entry) = self.sessions.get_mut(&id).and_then(|session| session.parts.get_mut(key)) else {
+        let Some(session) = self.sessions.get_mut(&id) else {
             return true;
         };
+        let Some(entry) = session.parts.get_mut(key) else {
+            return true;
+        };
+        if told.all {
+            session.stale.remove(key);
+        }
         let news = told.must
             || entry.told_high_watermark != told.high_watermark
             || entry.told_log_start_offset != told.log_start_offset;
@@ -164,21 +226,32 @@ pub(crate) struct Told {
     /// It has records, an error or anything else that cannot be left out.
     pub must: bool,
     pub error: bool,
+    /// Nothing is left at it: only a change makes another look worth while.
+    pub all: bool,
     pub high_watermark: Offset,
     pub log_start_offset: Offset,
 }
 
+/// What has changed on a shard since a session asked last.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub shard: ShardId,
+    /// From where on to ask the next time.
+    pub next: u64,
+    /// None where all may have changed.
+    pub partitions: Option<Vec<TopicPartition>>,
+}
+
 impl Session {
-    fn in_turn(&self) -> Vec<(PartKey, Wanted)> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
-        let pair = |(key, entry): (&PartKey, &Entry)| (key.clone(), entry.wanted);
-        match &self.cursor {
-            None => self.parts.iter().map(pair).collect(),
-            Some(cursor) => {
-                let behind = self.parts.range((Excluded(cursor), Unbounded));
-                behind.chain(self.parts.range((Unbounded, Included(cursor)))).map(pair).collect()
-            }
+    /// These of its partitions, beginning behind the last one that gave records.
+    fn in_turn<'a>(&'a self, keys: impl Iterator<Item = &'a PartKey>) -> Vec<(PartKey, Wanted)> {
+        let pair = |key: &PartKey| self.parts.get(key).map(|entry| (key.clone(), entry.wanted));
+        let mut parts: Vec<(PartKey, Wanted)> = keys.filter_map(pair).collect();
+        if let Some(cursor) = &self.cursor {
+            let before = parts.partition_point(|(key, _)| key <= cursor);
+            parts.rotate_left(before);
         }
+        parts
     }
 }
 
@@ -199,6 +272,7 @@ fn detached((topic, partition): PartKey) -> PartKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use types::Uuid;
 
     fn wanted(offset: i64) -> Wanted {
         Wanted {
@@ -224,8 +298,8 @@ mod tests {
         }
     }
 
-    fn offsets(opened: &Opened) -> Vec<(i32, i64)> {
-        opened.parts.iter().map(|((_, partition), wanted)| (partition.0, wanted.fetch_offset.0)).collect()
+    fn offsets(sessions: &Sessions, id: i32) -> Vec<(i32, i64)> {
+        sessions.all(id).iter().map(|((_, partition), wanted)| (partition.0, wanted.fetch_offset.0)).collect()
     }
 
     #[test]
@@ -234,13 +308,14 @@ mod tests {
         let opened = sessions.open(now, &mut rng, ask(0, 0, &[(0, 0), (1, 0), (2, 0)], &[])).expect("a new session");
         assert!(opened.id & 0xff == 3 && !opened.incremental);
         let next = sessions.open(now, &mut rng, ask(opened.id, 1, &[(1, 7)], &[2])).expect("the next epoch");
-        assert_eq!(offsets(&next), [(0, 0), (1, 7)]);
+        assert_eq!(offsets(&sessions, opened.id), [(0, 0), (1, 7)]);
         assert!(next.incremental);
         let wrong = sessions.open(now, &mut rng, ask(opened.id, 1, &[], &[]));
         assert_eq!(wrong, Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH));
         sessions.turn(opened.id, key(0));
         let turned = sessions.open(now, &mut rng, ask(opened.id, 2, &[], &[])).expect("the next epoch");
-        assert_eq!(offsets(&turned), [(1, 7), (0, 0)]);
+        assert_eq!(offsets(&sessions, opened.id), [(1, 7), (0, 0)]);
+        assert_eq!(turned.count, 2);
         let ended = sessions.open(now, &mut rng, ask(opened.id, -1, &[(0, 1)], &[])).expect("the last one");
         assert_eq!(ended.id, 0);
         let gone = sessions.open(now, &mut rng, ask(opened.id, 3, &[], &[]));
@@ -251,12 +326,44 @@ mod tests {
     fn only_news_is_told() {
         let (mut sessions, mut rng) = (Sessions::new(ShardId(0), 2), Rng::new(1));
         let id = sessions.open(Instant(0), &mut rng, ask(0, 0, &[(0, 0)], &[])).expect("a new session").id;
-        let told = Told { must: false, error: false, high_watermark: Offset(5), log_start_offset: Offset(0) };
+        let told =
+            Told { must: false, error: false, all: true, high_watermark: Offset(5), log_start_offset: Offset(0) };
         assert!(sessions.tell(id, &key(0), told));
         assert!(!sessions.tell(id, &key(0), told));
         assert!(sessions.tell(id, &key(0), Told { high_watermark: Offset(6), ..told }));
         assert!(sessions.tell(id, &key(0), Told { must: true, error: true, ..told }));
         assert!(sessions.tell(id, &key(0), told));
+    }
+
+    #[test]
+    fn only_what_may_have_news_is_looked_at() {
+        let (mut sessions, mut rng, shard) = (Sessions::new(ShardId(0), 2), Rng::new(1), ShardId(0));
+        let id_key = |partition| (TopicKey::Id(Uuid::ZERO), PartitionIndex(partition));
+        let parts = (0..3).map(|partition| (id_key(partition), wanted(0))).collect();
+        let ask = Ask { id: 0, epoch: 0, uses_ids: true, parts, forgotten: Vec::new() };
+        let id = sessions.open(Instant(0), &mut rng, ask).expect("a new session").id;
+        let told =
+            Told { must: false, error: false, all: true, high_watermark: Offset(5), log_start_offset: Offset(0) };
+        let look = |sessions: &mut Sessions, at: u64, changed: Option<&[i32]>| -> Vec<i32> {
+            let partitions = changed.map(|changed| {
+                let named = |index: &i32| TopicPartition { topic: Uuid::ZERO, partition: PartitionIndex(*index) };
+                changed.iter().map(named).collect()
+            });
+            let parts = sessions.stale(id, Instant(0).plus_ms(at), 1000, vec![News { shard, next: 7, partitions }]);
+            parts.iter().map(|((_, partition), _)| partition.0).collect()
+        };
+        assert_eq!(look(&mut sessions, 0, None), [0, 1, 2]);
+        assert_eq!(sessions.seen(id, shard), Some(7));
+        sessions.tell(id, &id_key(0), told);
+        sessions.tell(id, &id_key(1), Told { all: false, ..told });
+        sessions.tell(id, &id_key(2), told);
+        assert_eq!(look(&mut sessions, 10, Some(&[])), [1], "more was there than was sent");
+        assert_eq!(look(&mut sessions, 20, Some(&[2, 9])), [1, 2], "and what changed, where it is asked for");
+        let parts = vec![(id_key(0), wanted(3))];
+        let again = Ask { id, epoch: 1, uses_ids: true, parts, forgotten: vec![id_key(1)] };
+        sessions.open(Instant(0), &mut rng, again).expect("the next epoch");
+        assert_eq!(look(&mut sessions, 30, Some(&[])), [0, 2], "and what is asked for anew");
+        assert_eq!(look(&mut sessions, 1000, Some(&[])), [0, 2], "and all from time to time");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod api;
 mod apply;
 mod boot;
 mod call;
+mod changes;
 mod checkpoint;
 mod controller;
 mod controller_remote;

@@ -252,9 +252,11 @@ impl<D: Disk> Shard<D> {
             if let Some(replica) = self.partitions.replica(*partition) {
                 replica.take_fired(&mut fired);
             }
+            self.note_change(*partition);
             self.look_after(*partition);
         }
-        let any = !fired.is_empty();
+        let told = !touched.is_empty() && self.tell_changes();
+        let any = told || !fired.is_empty();
         for event in fired.drain(..) {
             self.fire(event);
         }
@@ -279,7 +281,7 @@ impl<D: Disk> Shard<D> {
                 if code.is_ok() { Outcome::Produced(appended) } else { Outcome::refused(code, "") }
             }
             Wait::Watch { .. } => Outcome::Changed,
-            Wait::Warm(_) | Wait::Group => unreachable!("no replica holds these"),
+            Wait::Warm(_) | Wait::Group | Wait::Changes { .. } => unreachable!("no replica holds these"),
         };
         self.done.push((to, outcome));
     }
@@ -307,6 +309,7 @@ impl<D: Disk> Shard<D> {
                     self.cancel(partition, waiter);
                 }
                 Wait::Watch { partition } => self.cancel(partition, waiter),
+                Wait::Changes { .. } => self.changes.forget_waiter(waiter),
                 Wait::Warm(_) | Wait::Group => {}
             }
         }
@@ -351,6 +354,7 @@ impl<D: Disk> Shard<D> {
     /// Looks after all partitions: what time alone brings about, such as retention.
     pub(crate) fn tick_partitions(&mut self) {
         self.reopen_partitions();
+        self.changes.tick(self.now.at);
         let all: Vec<TopicPartition> = self.partitions.hosted.keys().copied().collect();
         all.into_iter().for_each(|partition| self.tick_partition(partition));
         let at = self.now.at.plus_ms(self.settings.maintenance_ms());

@@ -6,6 +6,7 @@
 use crate::boot::LastRun;
 use crate::call::Pending;
 use crate::call::ReplyTo;
+use crate::changes::Changes;
 use crate::checkpoint::Closing;
 use crate::controller::Controlling;
 use crate::fetch_session::Sessions;
@@ -23,7 +24,7 @@ use crate::peers::Peers;
 use crate::replication::Fetcher;
 use crate::seam::{ConnId, Input, Level, LinkId, Message, Outbox, Output, Ticket};
 use crate::session::Session;
-use crate::wait::Waits;
+use crate::wait::{Wait, Waiting, Waits};
 use crate::work::{CallId, Outcome, Work};
 use log::Disk;
 use metadata::Image;
@@ -58,6 +59,7 @@ pub struct Shard<D: Disk> {
     pub(crate) partitions: Partitions<D>,
     pub(crate) groups: Groups,
     pub(crate) fetch_sessions: Sessions,
+    pub(crate) changes: Changes,
     pub(crate) peers: Peers<D>,
     /// Who is the active controller.
     pub(crate) office: Option<Office>,
@@ -184,6 +186,7 @@ impl<D: Disk> Shard<D> {
             deadlines: BTreeSet::new(),
             partitions: Partitions::default(),
             groups: Groups::default(),
+            changes: Changes::default(),
             fetch_sessions: Sessions::new(parts.me, slots),
             peers: Peers::default(),
             office: parts.office,
@@ -322,7 +325,10 @@ impl<D: Disk> Shard<D> {
                 None => self.me,
             },
             Work::Controller(_) | Work::Quorum(_) | Work::DescribeQuorum => ShardId(0),
-            Work::Sizes { shard } | Work::Checkpoint { shard } => *shard,
+            Work::Sizes { shard }
+            | Work::Checkpoint { shard }
+            | Work::Changes { shard, .. }
+            | Work::WatchChanges { shard, .. } => *shard,
             Work::Refused { .. } => self.me,
         }
     }
@@ -337,6 +343,15 @@ impl<D: Disk> Shard<D> {
             Work::DescribeQuorum => Some(self.describe_quorum()),
             Work::Sizes { .. } => Some(Outcome::Sizes(self.partition_sizes())),
             Work::Checkpoint { .. } => Some(Outcome::Checkpoint(self.checkpoint_rows())),
+            Work::Changes { since, .. } => Some(self.changes_since(since)),
+            Work::WatchChanges { since, .. } => {
+                let waiter = self.next_id();
+                if self.watch_changes(since, waiter) {
+                    return Some(Outcome::Changed);
+                }
+                self.waits.insert(waiter, Waiting { to, wait: Wait::Changes { since } });
+                None
+            }
             Work::Refused { code, message } => Some(Outcome::Refused { code, message }),
         }
     }

@@ -16,6 +16,8 @@ pub(crate) enum Wait<D: Disk> {
     Produce { partition: TopicPartition, appended: replica::Appended, deadline: Instant },
     /// A fetch that waits for a change of the partition.
     Watch { partition: TopicPartition },
+    /// A fetch of many partitions that waits for a change of any on this shard.
+    Changes { since: u64 },
     /// A fetch that waits until what it found is in the page cache.
     Warm(Slice<D::File>),
     /// A command that a group coordinator holds (a join, a sync) or whose records are not committed yet.
@@ -55,6 +57,14 @@ impl<D: Disk> Waits<D> {
             }
         }
         Some(waiting)
+    }
+
+    /// From where on a waiter waits for changes; none where it no longer does.
+    pub fn changes_since(&self, waiter: u64) -> Option<u64> {
+        match self.waiting.get(&waiter)?.wait {
+            Wait::Changes { since } => Some(since),
+            _ => None,
+        }
     }
 
     /// Everything that a call still waits for.

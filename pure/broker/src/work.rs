@@ -37,6 +37,16 @@ pub enum Work {
     Sizes {
         shard: ShardId,
     },
+    /// What has changed on a shard from a number on that an earlier outcome gave.
+    Changes {
+        shard: ShardId,
+        since: Option<u64>,
+    },
+    /// Wait until something changes on a shard.
+    WatchChanges {
+        shard: ShardId,
+        since: u64,
+    },
     /// Nothing to do: the answer is known. Keeps the outcomes of a request in the order of its parts.
     Refused {
         code: ErrorCode,
@@ -122,6 +132,11 @@ pub enum Outcome<D: Disk> {
     Rejected(Rejected),
     Fetched(Slice<D::File>),
     Changed,
+    /// None where all may have changed.
+    Changes {
+        next: u64,
+        partitions: Option<Vec<TopicPartition>>,
+    },
     Listed(ListedOffset),
     EpochEnd {
         epoch: LeaderEpoch,
@@ -169,6 +184,7 @@ impl<D: Disk> Outcome<D> {
             Outcome::Produced(_)
             | Outcome::Fetched(_)
             | Outcome::Changed
+            | Outcome::Changes { .. }
             | Outcome::Listed(_)
             | Outcome::EpochEnd { .. }
             | Outcome::Deleted { .. }

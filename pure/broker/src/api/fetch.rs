@@ -10,7 +10,7 @@
 use super::leaders::Leaders;
 use super::quorum;
 use crate::call::{Call, Step, Until};
-use crate::fetch_session::{Ask, PartKey, Told, TopicKey, Wanted};
+use crate::fetch_session::{Ask, News, PartKey, Told, TopicKey, Wanted};
 use crate::node::Reachable;
 use crate::raft::is_of_metadata;
 use crate::session::Request;
@@ -20,16 +20,25 @@ use log::Disk;
 use log::FileRange;
 use replica::{Fetcher, Isolation, Read, ReplicaView, Slice};
 use types::codec::{DecodeError, Reader};
-use types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text, TopicId, Uuid};
+use types::{
+    BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, ShardId, Text, TopicId, Uuid,
+};
 use wire::fetch_request::FetchTopic;
 use wire::fetch_response::{AbortedTransaction, FetchableTopicResponse, NodeEndpoint, PartitionData};
 use wire::{FetchRequest, FetchResponse, Records};
+
+/// From so many partitions on, a consumer's session looks only at those that have changed.
+const MANY_PARTITIONS: usize = 64;
+/// All are looked at from time to time, for time alone changes how late a follower is.
+const ALL_EVERY_MS: u64 = 1000;
 
 /// A fetch that may look several times.
 struct Fetching {
     request: Request,
     session: i32,
     incremental: bool,
+    /// Looks only at what has changed in its session.
+    by_changes: bool,
     parts: Vec<(PartKey, Wanted)>,
     isolation: Isolation,
     /// The replica that fetches, and the run of its broker; none where a consumer does.
@@ -68,10 +77,19 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         }
     };
     let limit = shard.settings.fetch_max_bytes();
+    // A change is told by the topic's id. A few partitions are looked at faster than it is found out which have changed;
+    // a follower wants nearly all that changes.
+    let many = follower.is_some() || opened.count >= MANY_PARTITIONS;
+    let by_changes = opened.incremental && uses_ids && many;
     let fetching = Fetching {
         session: opened.id,
         incremental: opened.incremental,
-        parts: opened.parts,
+        by_changes,
+        parts: match opened.incremental {
+            true if by_changes => Vec::new(),
+            true => shard.fetch_sessions.all(opened.id),
+            false => opened.parts,
+        },
         isolation: match (follower, asked.isolation_level) {
             (Some(_), _) => Isolation::LogEnd,
             (None, 1) => Isolation::Committed,
@@ -134,8 +152,29 @@ fn parts_of(topic: &FetchTopic, uses_ids: bool) -> impl Iterator<Item = (PartKey
     })
 }
 
-/// Reads every partition once.
-fn look<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
+/// Reads every partition once, or every one that may have something new.
+fn look<D: Disk>(shard: &mut Shard<D>, mut fetching: Fetching) -> Step<D> {
+    if !fetching.by_changes {
+        return read(shard, fetching);
+    }
+    let ask = |shard: &Shard<D>, number| {
+        let owner = ShardId(number);
+        Work::Changes { shard: owner, since: shard.fetch_sessions.seen(fetching.session, owner) }
+    };
+    let works = (0..shard.node.shards).map(|number| ask(shard, number)).collect();
+    Step::all(works, move |shard, outcomes| {
+        let news = |(number, outcome)| match outcome {
+            Outcome::Changes { next, partitions } => Some(News { shard: ShardId(number), next, partitions }),
+            _ => None,
+        };
+        let news = (0..).zip(outcomes).filter_map(news).collect();
+        let all_every_ms = (shard.settings.unsigned("replica.lag.time.max.ms") / 4).clamp(1, ALL_EVERY_MS);
+        fetching.parts = shard.fetch_sessions.stale(fetching.session, shard.now.at, all_every_ms, news);
+        read(shard, fetching)
+    })
+}
+
+fn read<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
     let works = fetching
         .parts
         .iter()
@@ -188,7 +227,7 @@ fn consider<D: Disk>(shard: &mut Shard<D>, fetching: Fetching, outcomes: Vec<Out
             _ => settled = true,
         }
     }
-    let enough = settled || fetching.parts.is_empty() && fetching.session == 0 || bytes >= fetching.min_bytes;
+    let enough = settled || bytes >= fetching.min_bytes;
     if enough || shard.now.at >= fetching.deadline || shard.stopping {
         return answer(shard, &fetching, outcomes);
     }
@@ -204,7 +243,18 @@ fn consider<D: Disk>(shard: &mut Shard<D>, fetching: Fetching, outcomes: Vec<Out
         }
         (Ok(_) | Err(_), _) => Work::refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, String::new()),
     };
-    let works: Vec<Work> = fetching.parts.iter().zip(&outcomes).map(watch).collect();
+    let watch_shard = |number| {
+        let owner = ShardId(number);
+        Some(Work::WatchChanges { shard: owner, since: shard.fetch_sessions.seen(fetching.session, owner)? })
+    };
+    let works: Vec<Work> = match fetching.by_changes {
+        true => (0..shard.node.shards).filter_map(watch_shard).collect(),
+        false => fetching.parts.iter().zip(&outcomes).map(watch).collect(),
+    };
+    if works.is_empty() {
+        // Nothing is asked for, or the session has made room for another: nothing would end the wait.
+        return answer(shard, &fetching, outcomes);
+    }
     Step::Call(Call {
         works,
         until: Until::First(fetching.deadline),
@@ -220,8 +270,10 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     let mut leaders = Leaders::default();
     for ((key, wanted), outcome) in fetching.parts.iter().zip(outcomes) {
         let mut pieces = Vec::new();
+        let mut all = false;
         let mut data = match outcome {
             Outcome::Fetched(slice) => {
+                all = slice.length() == 0 && slice.diverging.is_none();
                 let rack = fetching.rack.as_ref();
                 let near = rack.and_then(|rack| closer(shard, rack, wanted.fetch_offset, &slice));
                 let mut data = slice_data(slice, fetching, &mut pieces);
@@ -255,6 +307,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
                 || data.preferred_read_replica >= 0
                 || data.diverging_epoch != Default::default(),
             error: !data.error_code.is_ok(),
+            all,
             high_watermark: Offset(data.high_watermark),
             log_start_offset: Offset(data.log_start_offset),
         };
