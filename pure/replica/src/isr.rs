@@ -45,8 +45,9 @@ enum Stage {
     Again { at: Instant },
     /// The controller knows of something newer, which comes with its image.
     Superseded,
-    /// It was refused, but an earlier attempt may still be carried out until then.
-    Refused { until: Instant },
+    /// It was refused, but an earlier attempt may still be carried out until then: it is to be sent again meanwhile, for
+    /// whoever could not join may be able to by now.
+    Refused { until: Instant, again_at: Instant },
 }
 
 /// What the leader decides a member of the ISR by.
@@ -88,10 +89,13 @@ impl Leading {
             follower.eligible =
                 lives.is_some_and(|epoch| follower.broker_epoch == epoch || follower.broker_epoch == BrokerEpoch::NONE);
         }
-        if let Some(Proposal { stage: Stage::Refused { until }, .. }) = self.proposal
-            && now >= until
-        {
-            self.proposal = None;
+        if let Some(Proposal { stage: Stage::Refused { until, .. }, asked, .. }) = &self.proposal {
+            // A broker's run that is over joins nothing any more, late as an attempt to let it in may come.
+            let is_over = |(id, run): &(NodeId, BrokerEpoch)| broker_epoch(*id).is_some_and(|epoch| epoch > *run);
+            let known = |member: &&(NodeId, BrokerEpoch)| member.1 != BrokerEpoch::NONE;
+            if now >= *until || asked.isr.iter().filter(known).any(is_over) {
+                self.proposal = None;
+            }
         }
         self.settle(now);
     }
@@ -140,7 +144,7 @@ impl<D: Disk> Replica<D> {
         leading.refresh(now, &broker_epoch);
         let asked = match &mut leading.proposal {
             Some(proposal) => match proposal.stage {
-                Stage::Again { at } if now >= at => {
+                Stage::Again { at } | Stage::Refused { again_at: at, .. } if now >= at => {
                     proposal.stage = Stage::Sent;
                     Some(proposal.asked.clone())
                 }
@@ -188,7 +192,10 @@ impl<D: Disk> Replica<D> {
             ) => proposal.stage = Stage::Superseded,
             Err(ErrorCode::INELIGIBLE_REPLICA | ErrorCode::OPERATION_NOT_ATTEMPTED | ErrorCode::INVALID_REQUEST) => {
                 match proposal.doubt_since {
-                    Some(since) => proposal.stage = Stage::Refused { until: since.plus_ms(lag_max_ms) },
+                    Some(since) => {
+                        let (until, again_at) = (since.plus_ms(lag_max_ms), now.plus_ms(RETRY_MS));
+                        proposal.stage = Stage::Refused { until, again_at };
+                    }
                     None => {
                         leading.proposal = None;
                         leading.settle(now);

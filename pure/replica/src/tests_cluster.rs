@@ -102,7 +102,10 @@ impl Fixture {
             "copy" => self.copy(number(1).try_into().unwrap()),
             "ms" => self.ms += u64::try_from(number(1)).unwrap(),
             "isr" => {
-                let lives = |id: NodeId| (id != NodeId(3)).then_some(BrokerEpoch(7));
+                // In which run node 2 is.
+                let run = words.get(1).map_or(7, |word| word.parse().unwrap());
+                let run_of = |id: NodeId| BrokerEpoch(if id == NodeId(2) { run } else { 7 });
+                let lives = |id: NodeId| (id != NodeId(3)).then_some(run_of(id));
                 let asked = self.node(1).isr_proposal(now.at, 1000, lives);
                 let line = match &asked {
                     Some(asked) => format!("propose {:?}", asked.isr.iter().map(|(id, _)| id.0).collect::<Vec<_>>()),
@@ -380,6 +383,23 @@ fn a_change_of_unknown_fate_counts() {
             1: 0..5 hw=5
             1: 0..6 hw=5
             nothing to propose
+            nothing to propose
+            1: 0..7 hw=7
+        "#]],
+    );
+    // Meanwhile it is asked for again, until the run that it was for is over.
+    check(
+        "lead 3.0 1; append 5; fetch 2@5/3; isr; error timeout; ms 60; isr; error ineligible; ms 60; isr; error ineligible; append 1; isr 8; append 1",
+        expect![[r#"
+            1: 0..5 hw=5
+            hw=5 bytes=0
+            propose [1, 2]
+            1: 0..5 hw=5
+            propose [1, 2]
+            1: 0..5 hw=5
+            propose [1, 2]
+            1: 0..5 hw=5
+            1: 0..6 hw=5
             nothing to propose
             1: 0..7 hw=7
         "#]],
