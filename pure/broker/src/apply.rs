@@ -129,10 +129,11 @@ impl<D: Disk> Shard<D> {
         }
         let metadata = self.disk.read_small(&format!("{path}/{PARTITION_METADATA}"), PARTITION_METADATA_BYTES_MAX);
         let known = metadata.ok().and_then(|bytes| decode_partition_metadata(&bytes));
-        if known.is_none_or(|topic| topic == place.partition.topic) {
+        if known == Some(place.partition.topic) {
             self.recover_partition(place);
         } else {
-            // What an earlier topic of that name left behind.
+            // What an earlier topic of that name left behind, or may have: a power loss can take what tells whose it is,
+            // as long as no sync has covered anything here.
             self.put_aside(&path);
             self.create_partition(place);
         }
