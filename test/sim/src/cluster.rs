@@ -203,6 +203,7 @@ impl Cluster {
         let scenario = &mut self.scenario;
         let options = Options { version_caps: BTreeMap::new(), ..options(&mut scenario.rng, &scenario.hosts) };
         let inspector = Inspector::new(options, scenario.oracle.clone(), nodes, scenario.rng.next_u64());
+        let inspector = inspector.losing_disks(self.weather.wipe.is_some());
         self.clients = world.add_actor(Box::new(inspector)) + 1;
     }
 

@@ -1,5 +1,6 @@
 //! Asks every broker again and again what it knows: who leads, who is in sync, who is the controller. What they say must
-//! fit together at all times, and at the end it must be well.
+//! fit together at all times, and at the end it must be well. Where a disk was lost, the inspector is the operator too: a
+//! partition may have been made while a late sign of life of that broker alone counted, and nobody else holds it.
 
 use super::SharedOracle;
 use crate::actor::{Actor, ActorInput, ActorOutput};
@@ -8,10 +9,16 @@ use client::admin::{DescribeQuorum, Question, Quorum};
 use client::{Admin, Options, Target};
 use std::collections::BTreeMap;
 use types::{Instant, LeaderEpoch, NodeId, Now, PartitionIndex, Rng};
-use wire::{ListGroupsRequest, ListGroupsResponse, MetadataRequest, MetadataResponse, Request, Response};
+use wire::{
+    ElectLeadersRequest, ListGroupsRequest, ListGroupsResponse, MetadataRequest, MetadataResponse, Request, Response,
+};
 
 /// How long an answer may take.
 const TIMEOUT_MS: u64 = 1000;
+/// How long a partition stays without a leader, with no faults, before an operator takes any leader that there is.
+const UNLED_MS: u64 = 8000;
+/// ElectLeaders: one that may lack what was committed, rather than none.
+const UNCLEAN: i8 = 1;
 
 pub struct Inspector {
     host: Host<Admin>,
@@ -21,6 +28,10 @@ pub struct Inspector {
     /// What is asked under which number: of whom, and when.
     asked: BTreeMap<u64, (NodeId, Instant)>,
     next_act: Instant,
+    /// A disk may be lost for good in this world.
+    loses_disks: bool,
+    /// Since when some partition has no leader, faults being over.
+    unled_since: Option<Instant>,
 }
 
 impl Inspector {
@@ -33,12 +44,24 @@ impl Inspector {
             nodes,
             asked: BTreeMap::new(),
             next_act: Instant(0),
+            loses_disks: false,
+            unled_since: None,
         }
+    }
+
+    #[must_use]
+    pub fn losing_disks(self, loses_disks: bool) -> Inspector {
+        Inspector { loses_disks, ..self }
     }
 
     fn act(&mut self, now: Now) {
         self.next_act = now.at.plus_ms(50 + self.rng.below(200));
         self.host.engine.cluster.want_all(now.at);
+        if self.loses_disks && self.unled_since.is_some_and(|since| now.at >= since.plus_ms(UNLED_MS)) {
+            self.unled_since = None;
+            let any = ElectLeadersRequest { election_type: UNCLEAN, topic_partitions: None, ..Default::default() };
+            self.host.engine.ask(now.at, Target::Controller, any, TIMEOUT_MS);
+        }
         for node in self.nodes.clone() {
             if self.asked.values().any(|(asked, _)| *asked == node) {
                 continue;
@@ -89,6 +112,10 @@ impl Inspector {
                 }
             }
         }
+        let is_unled =
+            response.topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.leader_id < 0);
+        let since = self.unled_since.unwrap_or(asked_at);
+        self.unled_since = (is_unled && oracle.is_healing).then_some(since);
         oracle.views.insert((node, "metadata"), (asked_at, problems));
     }
 
