@@ -175,6 +175,8 @@ impl Cluster {
                 });
             }
             "kill" => self.end(number(1)),
+            "die" => self.nodes.get_mut(&number(1)).unwrap().quorum = None,
+            "notice" => self.mail.push_back((number(1), Input::LinkClosed { node: NodeId(number(2)) })),
             "stop" => {
                 self.with(number(1), Quorum::stop);
                 self.end(number(1));
@@ -340,6 +342,17 @@ fn a_dead_leader_is_replaced_at_once() {
             1 leader epoch=2 0..6 hw=6 voters=1,2,3 [a]
             2 follower epoch=2 0..6 hw=6 voters=1,2,3 [a]
             3 follower epoch=2 0..6 hw=6 voters=1,2,3 [a]
+        "#]],
+    );
+    // Who must be elected asks before the other has noticed, and again.
+    check(
+        &[1, 2, 3],
+        &format!("{begin} cut 2; append b; run 20; die 3; heal; notice 1 3; run 60; notice 2 3; run 400"),
+        expect![[r#"
+            3 leads epoch 1 at 73 ms
+            1 leads epoch 2 at 2355 ms
+            1 leader epoch=2 0..7 hw=7 voters=1,2,3 [a b]
+            2 follower epoch=2 0..7 hw=7 voters=1,2,3 [a b]
         "#]],
     );
 }
