@@ -202,11 +202,17 @@ impl<D: Disk> Shard<D> {
         let response = match answer {
             Ok(response) => response,
             Err(why) => {
+                // Who merely cannot reach a leader must not deny it to clients that can.
+                let has_worked = fetcher.session.is_some();
                 fetcher.forget_session();
+                if has_worked && matches!(why, Unanswered::Closed(_)) {
+                    self.doubt(leader);
+                }
                 self.log(Level::Debug, format!("fetching from broker {leader}: {why}"));
                 return self.pause_fetcher(leader);
             }
         };
+        self.doubted.remove(&leader);
         if !response.error_code.is_ok() {
             // The session is unknown or out of step, which a new one mends; any other error gets a pause.
             fetcher.forget_session();

@@ -256,6 +256,10 @@ pub enum Message<D: Disk> {
         broker: NodeId,
         epoch: i64,
     },
+    /// A broker may be gone: it is not to be named as a leader for a moment.
+    Doubt {
+        broker: NodeId,
+    },
     /// The broker stops now.
     Stop,
 }

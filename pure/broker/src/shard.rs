@@ -68,6 +68,8 @@ pub struct Shard<D: Disk> {
     /// Replicas that follow, by the broker of their leaders.
     pub(crate) fetchers: BTreeMap<NodeId, Fetcher>,
     pub(crate) wake_fetchers: BTreeSet<NodeId>,
+    /// Brokers that may be gone, and until when they are not named as leaders; at most one entry for each broker.
+    pub(crate) doubted: BTreeMap<NodeId, Instant>,
     /// Led partitions whose followers were heard of.
     pub(crate) followed: BTreeSet<TopicPartition>,
     pub(crate) proposals: Proposals,
@@ -193,6 +195,7 @@ impl<D: Disk> Shard<D> {
             forwarding: Vec::new(),
             fetchers: BTreeMap::new(),
             wake_fetchers: BTreeSet::new(),
+            doubted: BTreeMap::new(),
             followed: BTreeSet::new(),
             proposals: Proposals::default(),
             image_known: parts.image_known,
@@ -312,6 +315,7 @@ impl<D: Disk> Shard<D> {
             Message::Closed { rows, recovered } => self.shard_closed(rows, recovered),
             Message::Office(office) => self.take_office(office),
             Message::Suspect { broker, epoch } => self.heartbeats_lost(broker, epoch),
+            Message::Doubt { broker } => self.note_doubt(broker),
             Message::Stop => self.stop(),
         }
     }

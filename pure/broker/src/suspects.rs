@@ -4,6 +4,8 @@
 //! broker whether it lives, and fences it where it cannot be reached. A false alarm costs a move of leaderships and
 //! nothing else: a fenced leader cannot commit anything, because the others of its ISR follow a newer leader epoch, and
 //! its next heartbeat makes it a broker like any other again.
+//!
+//! Until the controller has spoken, a broker names none as leader to clients to whom its own connection has just ended.
 
 use crate::peers::{Lane, Question};
 use crate::seam::{ConnId, Level, Message, Output};
@@ -14,6 +16,8 @@ use wire::ApiVersionsRequest;
 
 /// How long a suspect may take to say anything.
 const ANSWER_MS: u64 = 800;
+/// How long a broker is doubted at most: long enough for an election of the quorum and of the partitions' leaders.
+const DOUBT_MS: u64 = 500;
 
 impl<D: Disk> Shard<D> {
     /// This connection carries the heartbeats of a broker.
@@ -35,10 +39,29 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// A connection to or from a broker that worked has ended, on this shard. Clients lost theirs in the same moment and
+    /// ask who leads now. One that is told of the dead leader once more may not ask again for seconds; one that is told
+    /// of none asks again at once.
+    pub(crate) fn doubt(&mut self, broker: NodeId) {
+        for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
+            self.out.push(Output::ToShard { to, message: Message::Doubt { broker } });
+        }
+        self.note_doubt(broker);
+    }
+
+    pub(crate) fn note_doubt(&mut self, broker: NodeId) {
+        self.doubted.insert(broker, self.now.at.plus_ms(DOUBT_MS));
+    }
+
+    pub(crate) fn is_doubted(&self, broker: NodeId) -> bool {
+        self.doubted.get(&broker).is_some_and(|until| self.now.at < *until)
+    }
+
     pub(crate) fn heartbeats_lost(&mut self, broker: NodeId, epoch: i64) {
         if let Some(active) = self.controlling.as_mut().and_then(|controlling| controlling.active.as_mut()) {
             active.lost.insert(broker);
         }
+        self.doubt(broker);
         self.suspect(broker, epoch);
     }
 

@@ -70,7 +70,8 @@ fn answer<D: Disk>(
     };
     let mut topics = Vec::new();
     if all {
-        topics.extend(shard.image.topics().map(|topic| describe(topic, asked.include_topic_authorized_operations)));
+        let operations = asked.include_topic_authorized_operations;
+        topics.extend(shard.image.topics().map(|topic| describe(shard, topic, operations)));
     } else {
         let mut seen = BTreeSet::new();
         for topic in asked.topics.iter().flatten() {
@@ -114,7 +115,7 @@ fn one<D: Disk>(
         Some(_) | None => shard.image.topic(id),
     };
     if let Some(topic) = found {
-        return describe(topic, asked.include_topic_authorized_operations);
+        return describe(shard, topic, asked.include_topic_authorized_operations);
     }
     let error_code = match name {
         Some(name) if id.is_zero() => match failed.iter().find(|(failed, _)| failed == name) {
@@ -133,16 +134,19 @@ fn one<D: Disk>(
     }
 }
 
-fn describe(topic: &::metadata::Topic, operations: bool) -> MetadataResponseTopic {
-    let partition = |(index, partition): (i32, &std::sync::Arc<::metadata::Partition>)| MetadataResponsePartition {
-        error_code: if partition.leader.is_none() { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
-        partition_index: index,
-        leader_id: partition.leader.map_or(-1, |leader| leader.0),
-        leader_epoch: partition.leader_epoch.0,
-        replica_nodes: partition.replicas.iter().map(|node| node.0).collect(),
-        isr_nodes: partition.isr.iter().map(|node| node.0).collect(),
-        offline_replicas: Vec::new(),
-        ..Default::default()
+fn describe<D: Disk>(shard: &Shard<D>, topic: &::metadata::Topic, operations: bool) -> MetadataResponseTopic {
+    let partition = |(index, partition): (i32, &std::sync::Arc<::metadata::Partition>)| {
+        let leader = partition.leader.filter(|leader| !shard.is_doubted(*leader));
+        MetadataResponsePartition {
+            error_code: if leader.is_none() { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
+            partition_index: index,
+            leader_id: leader.map_or(-1, |leader| leader.0),
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: partition.replicas.iter().map(|node| node.0).collect(),
+            isr_nodes: partition.isr.iter().map(|node| node.0).collect(),
+            offline_replicas: Vec::new(),
+            ..Default::default()
+        }
     };
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
