@@ -140,7 +140,17 @@ impl<D: Disk> Replica<D> {
         });
         match read {
             Ok(piece) => slice.pieces.extend(piece),
-            Err(error) => return Err(self.failure(error)),
+            Err(error) => {
+                let failure = self.failure(error);
+                // Only a leader knows what is nowhere. A reader that took this for the leader would lose its place, while
+                // a follower that starts after a power loss has not fetched again yet what the reader has long read.
+                return Err(match &self.role {
+                    Role::Follower(_) if failure.code == ErrorCode::OFFSET_OUT_OF_RANGE => {
+                        Failure { code: ErrorCode::OFFSET_NOT_AVAILABLE, ..failure }
+                    }
+                    Role::Follower(_) | Role::Leader(_) => failure,
+                });
+            }
         }
         Ok(slice)
     }

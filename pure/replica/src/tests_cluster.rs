@@ -543,4 +543,8 @@ fn a_follower_serves_consumers_that_may_read_there() {
     assert_eq!(two.read(now, &old).unwrap_err().code, ErrorCode::FENCED_LEADER_EPOCH);
     let new = Read { leader_only: false, current_leader_epoch: LeaderEpoch(4), ..Read::default() };
     assert_eq!(two.read(now, &new).unwrap_err().code, ErrorCode::UNKNOWN_LEADER_EPOCH);
+    let beyond = Read { leader_only: false, offset: Offset(4), ..Read::default() };
+    assert_eq!(two.read(now, &beyond).unwrap_err().code, ErrorCode::OFFSET_NOT_AVAILABLE, "the leader may have it");
+    let leader = fixture.node(1);
+    assert_eq!(leader.read(now, &beyond).unwrap_err().code, ErrorCode::OFFSET_OUT_OF_RANGE);
 }
