@@ -81,6 +81,8 @@ pub struct Lane {
     queue: VecDeque<Batch>,
     in_flight: Vec<Batch>,
     next_sequence: i32,
+    /// The broker has a batch with these sequences: it would notice a gap.
+    is_known: bool,
     next_serial: u64,
 }
 
@@ -140,8 +142,11 @@ impl Lane {
         // Brokers know the last few batches of a producer. One without an answer may be asked for again when its leader
         // is gone, so none may be too far ahead of it, whatever became of those between.
         let oldest = self.in_flight.iter().map(|batch| batch.serial).min().unwrap_or(front.serial);
+        // Of a producer that is new to it a broker takes any sequence: were the first batch refused, the second would be
+        // stored and the first be out of order for ever, so that both had to go again under a new epoch.
+        let in_flight_max = if self.is_known || self.next_sequence == 0 { IN_FLIGHT_MAX } else { 1 };
         if now < front.not_before
-            || front.serial.saturating_sub(oldest) >= IN_FLIGHT_MAX
+            || front.serial.saturating_sub(oldest) >= in_flight_max
             || is_alone && !self.in_flight.is_empty()
             || front.stamp.is_none() && !may_stamp
         {
@@ -171,6 +176,12 @@ impl Lane {
         let serial = batch.serial;
         self.in_flight.push(batch);
         Some((serial, bytes))
+    }
+
+    /// The broker has a batch.
+    pub fn stored(&mut self, serial: u64) -> Option<Batch> {
+        self.is_known = true;
+        self.finish(serial)
     }
 
     /// A batch has its final answer.
@@ -239,6 +250,7 @@ impl Lane {
     /// Under a new epoch, sequences begin anew.
     pub fn restart_sequence(&mut self) {
         self.next_sequence = 0;
+        self.is_known = false;
     }
 
     /// Takes out what waits and has waited too long: the front ones, for deadlines are in order.

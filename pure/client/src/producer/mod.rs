@@ -519,7 +519,7 @@ impl Producer {
             Verdict::Stored => {
                 let base = Some(Offset(answer.base_offset)).filter(|offset| offset.0 >= 0);
                 let time = Some(Timestamp(answer.log_append_time_ms)).filter(|time| time.0 >= 0);
-                if let Some(batch) = lane.finish(serial) {
+                if let Some(batch) = lane.stored(serial) {
                     self.deliver(&batch, spot.1, base, time);
                 }
             }
