@@ -41,7 +41,7 @@ pub struct Divergence {
     pub end_offset: Offset,
 }
 
-/// The leader has nothing at the follower's offset; where its log starts and ends.
+/// The leader has nothing at the follower's offset or of its epoch; where its log starts and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange {
     /// As it was when the leader was asked.
@@ -123,14 +123,16 @@ impl<D: Disk> Replica<D> {
         self.truncate(now, own.min(divergence.end_offset))
     }
 
-    /// Begins anew where the leader's log starts, or cuts off what is beyond its end; returns where the log ends then.
+    /// Cuts off what is beyond the leader's end, or begins anew where its log starts; returns where the log ends then.
     pub fn out_of_range(&mut self, now: Now, leader: &OutOfRange) -> Result<Offset, Failure> {
         let (log, _) = self.following(leader.leader_epoch)?;
-        if log.end_offset() >= leader.start_offset {
+        if log.end_offset() > leader.end_offset {
             return self.truncate(now, leader.end_offset);
         }
-        // Everything here is below the leader's start: deleted there.
-        let restarted = log.truncate_fully_and_start_at(now, leader.start_offset);
+        // Everything here is below the leader's start, deleted there; or of epochs that are, and then what lies below the
+        // start may be anything, too.
+        self.truncate(now, leader.start_offset)?;
+        let restarted = self.online()?.truncate_fully_and_start_at(now, leader.start_offset);
         self.truncated(restarted)?;
         self.raise_high_watermark(leader.start_offset);
         Ok(leader.start_offset)

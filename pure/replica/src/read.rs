@@ -187,6 +187,15 @@ impl<D: Disk> Replica<D> {
         if asked == LeaderEpoch::NONE {
             return Ok(None);
         }
+        // A follower whose records are all of epochs that are deleted here may lack some of them and have others: how long
+        // such an epoch was is not known any more.
+        let log = self.online()?;
+        let start = log.start_offset();
+        let is_deleted = start > Offset::ZERO && log.epoch_at(start).is_none_or(|first| asked < first);
+        if request.fetcher.is_some() && is_deleted {
+            let message = format!("epoch {asked}, which the follower has records of, is deleted here");
+            return Err(Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message));
+        }
         let (epoch, end) = self.epoch_end(asked)?.ok_or_else(|| {
             let message = format!("epoch {asked}, which the reader has records of, is not known here");
             Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message)

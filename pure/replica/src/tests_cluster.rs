@@ -510,6 +510,26 @@ fn after_an_unclean_election_it_is_cut_off() {
 }
 
 #[test]
+fn a_leader_does_not_know_how_long_a_deleted_epoch_was() {
+    let mut fixture = Fixture::new();
+    let (one, now) = (fixture.node(1), Now::default());
+    for epoch in [2, 4] {
+        let (replicas, isr) = (vec![NodeId(1), NodeId(2)], vec![NodeId(1)]);
+        let (leader_epoch, partition_epoch) = (LeaderEpoch(epoch), PartitionEpoch(epoch));
+        one.become_leader(now.at, &Leadership { leader_epoch, partition_epoch, replicas, isr });
+        let mut builder = Builder::new(Template::default());
+        builder.append(Timestamp(1), None, Some(b"v"), &[]);
+        one.append(now, builder.finish(), Origin::Client, Acks::All).unwrap();
+    }
+    let fetcher = Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO };
+    let last_fetched_epoch = LeaderEpoch(2);
+    let read = Read { offset: Offset(1), last_fetched_epoch, fetcher: Some(fetcher), ..Read::default() };
+    assert_eq!(one.read(now, &read).unwrap().diverging, None);
+    one.delete_records(Offset(1)).unwrap();
+    assert_eq!(one.read(now, &read).unwrap_err().code, ErrorCode::OFFSET_OUT_OF_RANGE);
+}
+
+#[test]
 fn a_follower_out_of_range_begins_anew_or_cuts_back() {
     let mut fixture = Fixture::new();
     for command in ["lead 3.0 1,2", "append 3", "append 2", "copy 2"] {
@@ -519,6 +539,9 @@ fn a_follower_out_of_range_begins_anew_or_cuts_back() {
     let two = fixture.node(2);
     let beyond = OutOfRange { leader_epoch, start_offset: Offset(0), end_offset: Offset(4) };
     assert_eq!(two.out_of_range(now, &beyond), Ok(Offset(3)), "a batch is cut off whole");
+    let other = OutOfRange { leader_epoch, start_offset: Offset(2), end_offset: Offset(12) };
+    assert_eq!(two.out_of_range(now, &other), Ok(Offset(2)), "nothing is kept of an epoch that is deleted there");
+    assert_eq!(two.log().unwrap().start_offset(), Offset(2));
     let below = OutOfRange { leader_epoch, start_offset: Offset(9), end_offset: Offset(12) };
     assert_eq!(two.out_of_range(now, &below), Ok(Offset(9)));
     let at = two.fetch_position().unwrap();
