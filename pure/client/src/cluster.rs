@@ -8,7 +8,7 @@ use crate::link::{Answer, Broken, Link};
 use crate::metadata::{Broker, Metadata, Topic};
 use crate::{Event, LinkId, Transmit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use types::{Instant, NodeId, Rng, Text, TopicId};
+use types::{Instant, LeaderEpoch, NodeId, PartitionIndex, Rng, Text, TopicId};
 use wire::metadata_request::MetadataRequestTopic;
 use wire::{ApiKey, MetadataRequest, Request, Response};
 
@@ -264,6 +264,13 @@ impl Cluster {
     pub fn refresh_soon(&mut self, now: Instant) {
         let at = now.plus_ms(self.backoff_ms(self.refresh_failed));
         self.refresh_at = self.refresh_at.min(at);
+    }
+
+    /// Takes note that a partition had a leader in this epoch.
+    pub fn saw_epoch(&mut self, spot: &(Text, PartitionIndex), epoch: LeaderEpoch) {
+        if self.metadata.outdate(spot, epoch) {
+            self.refresh_soon(self.now);
+        }
     }
 
     #[must_use]

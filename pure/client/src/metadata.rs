@@ -82,6 +82,15 @@ impl Metadata {
         }
     }
 
+    /// A partition had a leader in this epoch: one that is known from before is not to be asked. True where one was.
+    pub fn outdate(&mut self, (topic, index): &(Text, PartitionIndex), epoch: LeaderEpoch) -> bool {
+        let topic = self.topics.get_mut(topic);
+        let known = topic.and_then(|topic| topic.partitions.iter_mut().find(|known| known.index == *index));
+        // Old brokers name no epochs.
+        let older = known.filter(|known| known.leader_epoch != LeaderEpoch::NONE && known.leader_epoch < epoch);
+        older.map(|known| (known.leader, known.leader_epoch) = (None, epoch)).is_some()
+    }
+
     fn update_topic(&mut self, topic: &wire::metadata_response::MetadataResponseTopic) {
         let Some(name) = topic.name.clone().map(|name| name.detached()) else { return };
         let before = self.topics.remove(&name);

@@ -9,7 +9,7 @@ use super::{CommitError, ConsumerEvent, GroupOptions, Spot};
 use crate::cluster::{Call, Cluster, Failure, Target};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::codec::{Reader, Writer};
-use types::{ErrorCode, Instant, NodeId, Offset, PartitionIndex, Text};
+use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text};
 use wire::find_coordinator_response::Coordinator;
 use wire::join_group_request::JoinGroupRequestProtocol;
 use wire::leave_group_request::MemberIdentity;
@@ -360,12 +360,15 @@ impl Group {
     fn send_commit(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, commit: Commit) {
         let mut topics: BTreeMap<Text, OffsetCommitRequestTopic> = BTreeMap::new();
         for ((name, partition), offset) in &commit.offsets {
-            let topic_id = cluster.topic(name).map_or(types::Uuid::ZERO, |topic| topic.id);
+            let topic = cluster.topic(name);
+            let topic_id = topic.map_or(types::Uuid::ZERO, |topic| topic.id);
+            let known = topic.and_then(|topic| topic.partition(*partition));
             let new = || OffsetCommitRequestTopic { name: name.clone(), topic_id, ..Default::default() };
             topics.entry(name.clone()).or_insert_with(new).partitions.push(OffsetCommitRequestPartition {
                 partition_index: partition.0,
                 committed_offset: offset.0,
-                committed_leader_epoch: -1,
+                // Leaders from before it may not have what is committed here: who goes on from it must not ask them.
+                committed_leader_epoch: known.map_or(-1, |known| known.leader_epoch.0),
                 committed_metadata: Some(Text::default()),
                 ..Default::default()
             });
@@ -421,18 +424,18 @@ impl Group {
 
     fn placed(
         &mut self,
-        cluster: &Cluster,
+        cluster: &mut Cluster,
         response: &OffsetFetchResponse,
         asked_at: Instant,
         fetcher: &mut Fetcher,
         events: &mut Events,
     ) -> ErrorCode {
-        let mut found: Vec<(Spot, i64, ErrorCode)> = Vec::new();
+        let mut found: Vec<(Spot, i64, i32, ErrorCode)> = Vec::new();
         let mut code = response.error_code;
         for topic in &response.topics {
             for one in &topic.partitions {
                 let spot = (topic.name.clone(), PartitionIndex(one.partition_index));
-                found.push((spot, one.committed_offset, one.error_code));
+                found.push((spot, one.committed_offset, one.committed_leader_epoch, one.error_code));
             }
         }
         for group in &response.groups {
@@ -443,16 +446,17 @@ impl Group {
                 let Some(name) = name else { continue };
                 for one in &topic.partitions {
                     let spot = (name.clone(), PartitionIndex(one.partition_index));
-                    found.push((spot, one.committed_offset, one.error_code));
+                    found.push((spot, one.committed_offset, one.committed_leader_epoch, one.error_code));
                 }
             }
         }
-        for (spot, offset, error) in found {
+        for (spot, offset, epoch, error) in found {
             if !error.is_ok() {
                 code = error;
             } else if code.is_ok() && self.unplaced.remove(&spot) {
                 let committed = Some(Offset(offset)).filter(|offset| offset.0 >= 0);
                 events.push_back(ConsumerEvent::Found { spot: spot.clone(), committed, asked_at });
+                cluster.saw_epoch(&spot, LeaderEpoch(epoch));
                 fetcher.assign(spot, committed);
             }
         }
