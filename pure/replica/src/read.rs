@@ -191,7 +191,7 @@ impl<D: Disk> Replica<D> {
         // such an epoch was is not known any more.
         let log = self.online()?;
         let start = log.start_offset();
-        let is_deleted = start > Offset::ZERO && log.epoch_at(start).is_none_or(|first| asked < first);
+        let is_deleted = start > Offset::ZERO && log.epoch_at(start).is_some_and(|first| asked < first);
         if request.fetcher.is_some() && is_deleted {
             let message = format!("epoch {asked}, which the follower has records of, is deleted here");
             return Err(Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message));

@@ -15,16 +15,13 @@ use types::{ErrorCode, LeaderEpoch, PartitionIndex, Uuid};
 use wire::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use wire::{ListOffsetsRequest, ListOffsetsResponse};
 
-/// The replica id of whoever is no replica.
-const CONSUMER: i32 = -1;
-
 pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
     let asked: ListOffsetsRequest = request.decode(body)?;
+    // A follower wants to know where the log ends: how much of it is committed may not be known before it follows.
     let isolation = match (asked.replica_id, asked.isolation_level) {
-        (CONSUMER, 1) => Isolation::Committed,
-        (CONSUMER, _) => Isolation::HighWatermark,
-        // A follower asks where the log ends: what is committed may be unknown until that very follower is in sync.
-        _ => Isolation::LogEnd,
+        (0.., _) => Isolation::LogEnd,
+        (_, 1) => Isolation::Committed,
+        _ => Isolation::HighWatermark,
     };
     let mut works = Vec::new();
     let mut shape = Vec::with_capacity(asked.topics.len());
