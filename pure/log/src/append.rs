@@ -63,14 +63,19 @@ impl<D: Disk> Log<D> {
         let markers = self.markers(batches)?;
         let stored = self.store(now, batches, epoch, bytes);
         if stored.is_err() && origin == Origin::Client {
-            // The producer has more under way: what follows must not be taken for its beginning.
-            batches.iter().for_each(|batch| self.producers.refuse(&batch.header));
+            self.refuse(batches.iter().map(|batch| batch.header));
         }
         let (base_offset, max_timestamp) = stored?;
         for (batch, marker) in batches.iter().zip(markers.into_iter().chain(std::iter::repeat(None))) {
             self.note(&batch.header, marker, now.wall)?;
         }
         Ok(Appended { base_offset, last_offset: Offset(self.end.0 - 1), duplicate: false, max_timestamp })
+    }
+
+    /// A client's batches could not be stored for now. Their producers have more under way: what follows must not be taken
+    /// for their beginning.
+    pub fn refuse(&mut self, headers: impl Iterator<Item = Header>) {
+        headers.for_each(|header| self.producers.refuse(&header));
     }
 
     /// Gives batches their offsets and writes them.

@@ -3,7 +3,7 @@
 use crate::Replica;
 use bytes::Bytes;
 use log::{Config, Disk};
-use record::{Rejected, Rules, TimestampType};
+use record::{Batches, Rejected, Rules, TimestampType};
 use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use types::{ErrorCode, Now, Offset, Timestamp};
 
@@ -65,6 +65,7 @@ impl<D: Disk> Replica<D> {
                 leading.isr.len(),
                 log.config().min_insync_replicas
             );
+            log.refuse(Batches::new(&records).flatten().map(|(header, _)| header));
             return Err(Rejected::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
         }
         let mut batches = record::validate(records, &rules(log.config(), now, by))?;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionEpoch, Timestamp, Uuid};
+use types::{ProducerEpoch, ProducerId, Sequence};
 
 struct Fixture {
     nodes: BTreeMap<i32, Replica<MemoryDisk>>,
@@ -292,6 +293,28 @@ fn too_few_in_sync_commit_nothing() {
         waiter 1 fails: NOT_ENOUGH_REPLICAS_AFTER_APPEND
     "#]],
     );
+}
+
+#[test]
+fn a_batch_that_too_few_were_in_sync_for_is_waited_for() {
+    let mut fixture = Fixture::new();
+    fixture.run("config 2");
+    fixture.run("lead 3.0 1");
+    let batch = |sequence| {
+        let mut builder = Builder::new(Template::default());
+        builder.append(Timestamp(1), None, Some(b"v"), &[]);
+        builder.set_producer(ProducerId(7), ProducerEpoch(0), Sequence(sequence));
+        builder.finish()
+    };
+    let append = |fixture: &mut Fixture, sequence| {
+        let appended = fixture.node(1).append(Now::default(), batch(sequence), Origin::Client, Acks::All);
+        appended.map_or_else(|rejected| rejected.code, |_| ErrorCode::NONE)
+    };
+    assert_eq!(append(&mut fixture, 0), ErrorCode::NOT_ENOUGH_REPLICAS);
+    fixture.run("lead 3.1 1,2");
+    assert_eq!(append(&mut fixture, 1), ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "it was under way behind the first");
+    assert_eq!(append(&mut fixture, 0), ErrorCode::NONE);
+    assert_eq!(append(&mut fixture, 1), ErrorCode::NONE);
 }
 
 #[test]
