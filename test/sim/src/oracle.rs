@@ -31,6 +31,9 @@ pub struct Promise {
     /// Fetches never tell a high watermark that is lower than before. A new leader does not know at once how far all is
     /// committed (KIP-207), and its fetches tell what it knows; only ListOffsets waits until it knows all.
     pub high_watermark_lasts: bool,
+    /// A producer's repetition is known when its records are deleted, too. A replica that begins where its leader's log
+    /// starts knows of the producers of what is left only, and may lead.
+    pub producers_last: bool,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ struct Facts {
     /// How far the partition was seen committed, and from when on that was known.
     high_watermarks: Vec<(Instant, Offset)>,
     keys: BTreeMap<Id, Option<Vec<u8>>>,
+    /// Where records lay that are stored again.
+    repeated: BTreeMap<Offset, Id>,
 }
 
 impl Facts {
@@ -215,13 +220,22 @@ impl Oracle {
         let sent = self.sent.get(&id);
         let sent = sent.unwrap_or_else(|| panic!("{}-{} has a record at {offset} that nobody sent", spot.0, spot.1));
         assert_eq!(sent.topic, spot.0, "the record at {offset} of {}-{} was sent elsewhere", spot.0, spot.1);
+        let may_repeat = self.nature(&spot.0).trimmed && !self.promise.producers_last;
         let facts = self.facts.entry(spot.clone()).or_default();
         let known = *facts.values.entry(offset).or_insert(id);
         assert_eq!(known, id, "{}-{} had {known:?} at {offset} and now has {id:?}", spot.0, spot.1);
         let (first, last) = facts.offsets.entry(id).or_insert((offset, offset));
         *last = offset.max(*last);
         let (first, once) = (*first, sent.once);
-        assert!(first == offset || !once, "{}-{} has {id:?} at {first} and again at {offset}", spot.0, spot.1);
+        if first != offset && once && may_repeat {
+            facts.repeated.insert(first.min(offset), id);
+        }
+        assert!(
+            first == offset || !once || may_repeat,
+            "{}-{} has {id:?} at {first} and again at {offset}",
+            spot.0,
+            spot.1
+        );
         facts.keys.entry(id).or_insert_with(|| sent.key.clone());
     }
 
@@ -351,6 +365,8 @@ impl Oracle {
                 continue;
             };
             assert!(nature.trimmed || start == Offset::ZERO, "{topic}-{partition} begins at {start}");
+            let repeated = facts.repeated.range(start..).next();
+            assert!(repeated.is_none(), "{topic}-{partition} from {start} on has {repeated:?} and again later");
             let empty = BTreeMap::new();
             let last = self.last.get(spot).unwrap_or(&empty);
             if nature.compacted {

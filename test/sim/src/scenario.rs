@@ -100,9 +100,13 @@ pub fn run(seed: u64, kind: Option<Kind>, print: bool) -> Outcome {
         _ => Kind::PowerLosses,
     };
     let kind = kind.unwrap_or(drawn);
+    let alone = kind != Kind::Cluster;
     let leader_acks_last = !matches!(kind, Kind::PowerLosses | Kind::Cluster);
-    let oracle =
-        Rc::new(RefCell::new(Oracle::new(Promise { leader_acks_last, high_watermark_lasts: kind != Kind::Cluster })));
+    let oracle = Rc::new(RefCell::new(Oracle::new(Promise {
+        leader_acks_last,
+        high_watermark_lasts: alone,
+        producers_last: alone,
+    })));
     let hosts = vec![Sim::host(0)];
     let mut scenario = Scenario { kind, rng, oracle, topics: Vec::new(), fleeting: Vec::new(), hosts };
     scenario.plan_topics();
@@ -432,6 +436,13 @@ fn consumer_options(
     assignor: Assignor,
 ) -> ConsumerOptions {
     let mut cluster = options(rng, hosts);
+    if hosts.len() > 1 {
+        // Who is not told leader epochs, or cannot commit them, goes by the word of a leader that was cut off.
+        let first = [(ApiKey::Metadata, 7), (ApiKey::Fetch, 9), (ApiKey::OffsetCommit, 6), (ApiKey::OffsetFetch, 5)];
+        for (key, version) in first {
+            cluster.version_caps.entry(key).and_modify(|cap| *cap = version.max(*cap));
+        }
+    }
     // A static member says who it is in all of these, or in none (KIP-345).
     if instance.is_some() {
         use ApiKey::{Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, SyncGroup};
