@@ -39,9 +39,9 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// A connection to or from a broker that worked has ended, on this shard. Clients lost theirs in the same moment and
-    /// ask who leads now. One that is told of the dead leader once more may not ask again for seconds; one that is told
-    /// of none asks again at once.
+    /// A connection to or from a broker that worked has ended, on this shard. Clients lost theirs in the same moment
+    /// and ask who leads now. One that is told of the dead leader once more may not ask again for two seconds; one that
+    /// is told of none asks again sooner.
     pub(crate) fn doubt(&mut self, broker: NodeId) {
         for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
             self.out.push(Output::ToShard { to, message: Message::Doubt { broker } });
