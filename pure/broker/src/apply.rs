@@ -33,6 +33,7 @@ impl<D: Disk> Shard<D> {
     /// Opens everything that the image has for this shard. Called once, with the first image.
     pub(crate) fn open_partitions(&mut self) {
         self.image_known = true;
+        self.set_throttles();
         let image = self.image.clone();
         let placed: Vec<Placed> = image.topics().flat_map(|topic| self.placed(topic)).collect();
         for place in placed {
@@ -56,6 +57,7 @@ impl<D: Disk> Shard<D> {
             let topics: Vec<TopicId> = self.partitions.configs.keys().copied().collect();
             topics.into_iter().for_each(|topic| self.configure_topic(topic));
         }
+        self.set_throttles();
         let mut deleted = Vec::new();
         for (id, change) in &delta.topics {
             match change {

@@ -31,6 +31,7 @@ mod seam;
 mod session;
 mod shard;
 mod suspects;
+mod throttle;
 mod wait;
 mod work;
 

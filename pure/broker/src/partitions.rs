@@ -154,8 +154,13 @@ impl<D: Disk> Shard<D> {
 
     fn fetch(&mut self, partition: TopicPartition, read: &Read, to: ReplyTo) -> Option<Outcome<D>> {
         let now = self.now;
+        let mut read = *read;
+        if let Some(left) = read.fetcher.and_then(|fetcher| self.may_send(partition, fetcher.id)) {
+            read.max_bytes = read.max_bytes.min(u32::try_from(left).unwrap_or(u32::MAX));
+            read.min_one_batch = left > 0;
+        }
         let replica = self.partitions.replica(partition)?;
-        let slice = match replica.read(now, read) {
+        let slice = match replica.read(now, &read) {
             Ok(slice) => slice,
             Err(failure) => {
                 self.note_offline(partition);
@@ -165,6 +170,7 @@ impl<D: Disk> Shard<D> {
         if read.fetcher.is_some() {
             self.touch(partition);
             self.followed.insert(partition);
+            self.throttles.leader.record(now.at, partition, slice.length());
         }
         if slice.is_cached() {
             return Some(Outcome::Fetched(slice));
@@ -229,6 +235,10 @@ impl<D: Disk> Shard<D> {
             PartitionOp::Producers => {
                 let producers = replica.log().map(|log| log.producers().map(|(id, p)| (id, p.clone())).collect());
                 Ok(Outcome::Producers(producers.unwrap_or_default()))
+            }
+            PartitionOp::Unsent { bytes } => {
+                self.take_back(partition, bytes);
+                Ok(Outcome::Changed)
             }
             PartitionOp::Produce { .. } | PartitionOp::Fetch(_) | PartitionOp::Watch { .. } => {
                 unreachable!("these have their own functions")

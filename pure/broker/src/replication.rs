@@ -48,6 +48,8 @@ struct Part {
     asked: Option<FetchPosition>,
     /// Not to be asked before.
     pause_until: Option<Instant>,
+    /// It had all that is committed when it was last answered: the leader may wait for it before it commits more.
+    caught_up: bool,
 }
 
 impl Fetcher {
@@ -136,7 +138,7 @@ impl<D: Disk> Shard<D> {
 
     /// What the leader is to be asked; none where nothing may be fetched now.
     fn fetch_request(&mut self, leader: NodeId) -> Option<FetchRequest> {
-        let now = self.now.at;
+        let (now, me) = (self.now.at, self.node.id);
         let mut fetcher = self.fetchers.remove(&leader)?;
         let mut topics = Topics::default();
         let max_bytes = i32::try_from(self.settings.unsigned("replica.fetch.max.bytes")).unwrap_or(i32::MAX);
@@ -144,7 +146,11 @@ impl<D: Disk> Shard<D> {
         for partition in std::mem::take(&mut fetcher.changed) {
             let Some(part) = fetcher.parts.get_mut(&partition) else { continue };
             let position = self.partitions.replica(partition).and_then(|replica| replica.fetch_position());
-            let paused = part.pause_until.is_some_and(|until| until > now);
+            let in_sync = self.image.partition(partition).is_some_and(|known| known.isr.contains(&me));
+            let left = self.throttles.follower.left(now, partition).filter(|_| !in_sync && !part.caught_up);
+            let paused = part.pause_until.is_some_and(|until| until > now) || left == Some(0);
+            let max_bytes =
+                left.and_then(|left| i32::try_from(left).ok()).map_or(max_bytes, |left| left.min(max_bytes));
             match position.filter(|_| !paused) {
                 Some(position) => {
                     part.asked = Some(position);
@@ -275,18 +281,21 @@ impl<D: Disk> Shard<D> {
         let Some(asked) = asked else {
             return;
         };
+        let high_watermark = Offset(data.high_watermark);
         let appended = replica.append_fetched(
             now,
             &Fetched {
                 leader_epoch: asked.leader_epoch,
                 offset: asked.offset,
                 records: &records,
-                high_watermark: Offset(data.high_watermark),
+                high_watermark,
                 log_start_offset: Offset(data.log_start_offset),
             },
         );
+        part.caught_up = replica.log().is_some_and(|log| log.end_offset() >= high_watermark);
         match appended {
             Ok(bytes) => {
+                self.throttles.follower.record(now.at, partition, bytes as u64);
                 if bytes > 0 {
                     self.ask_again(leader, partition);
                 }

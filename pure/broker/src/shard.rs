@@ -24,6 +24,7 @@ use crate::peers::Peers;
 use crate::replication::Fetcher;
 use crate::seam::{ConnId, Input, Level, LinkId, Message, Outbox, Output, Ticket};
 use crate::session::Session;
+use crate::throttle::Throttles;
 use crate::wait::{Wait, Waiting, Waits};
 use crate::work::{CallId, Outcome, Work};
 use log::Disk;
@@ -73,6 +74,7 @@ pub struct Shard<D: Disk> {
     /// Led partitions whose followers were heard of.
     pub(crate) followed: BTreeSet<TopicPartition>,
     pub(crate) proposals: Proposals,
+    pub(crate) throttles: Throttles,
     /// An image was seen.
     pub(crate) image_known: bool,
     /// Connections whose next request waits for it.
@@ -198,6 +200,7 @@ impl<D: Disk> Shard<D> {
             doubted: BTreeMap::new(),
             followed: BTreeSet::new(),
             proposals: Proposals::default(),
+            throttles: Throttles::default(),
             image_known: parts.image_known,
             early: Vec::new(),
             controlling: parts.controlling,

@@ -104,6 +104,10 @@ pub enum PartitionOp {
         before: Offset,
     },
     Producers,
+    /// What a throttled follower was to be sent found no room in the answer.
+    Unsent {
+        bytes: u64,
+    },
 }
 
 impl PartitionOp {
@@ -112,7 +116,7 @@ impl PartitionOp {
         match self {
             PartitionOp::Fetch(read) => !read.leader_only,
             PartitionOp::Watch { isolation, .. } => *isolation != Isolation::LogEnd,
-            PartitionOp::Producers => true,
+            PartitionOp::Producers | PartitionOp::Unsent { .. } => true,
             PartitionOp::Produce { .. }
             | PartitionOp::ListOffset { .. }
             | PartitionOp::EpochEnd { .. }

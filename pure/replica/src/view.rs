@@ -53,6 +53,18 @@ impl<D: Disk> Replica<D> {
         }
     }
 
+    /// Whether the high watermark waits for this follower: it is in sync, or about to be.
+    #[must_use]
+    pub fn waits_for(&self, follower: NodeId) -> bool {
+        match &self.role {
+            Role::Leader(leading) => {
+                let joins = leading.followers.iter().any(|known| known.id == follower && known.joining);
+                joins || leading.may_be_in_sync(follower)
+            }
+            Role::Follower(_) => false,
+        }
+    }
+
     /// The least log start offset of the replicas that live, as DeleteRecords answers it; -1 while one that lives has not
     /// said.
     #[must_use]

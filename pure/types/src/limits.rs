@@ -28,6 +28,8 @@ pub const GROUP_MEMBERS_MAX: usize = 100_000;
 pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
 /// Most groups of one partition of `__consumer_offsets`.
 pub const GROUPS_PER_PARTITION_MAX: usize = 1_000_000;
+/// Most samples that a rate is averaged over.
+pub const RATE_SAMPLES_MAX: i64 = 10_000;
 /// Most nodes that follow the metadata log without a vote.
 pub const METADATA_OBSERVERS_MAX: usize = 10_000;
 /// Most fetches of the metadata log that may wait for something new.

@@ -231,6 +231,14 @@ fn consider<D: Disk>(shard: &mut Shard<D>, fetching: Fetching, outcomes: Vec<Out
     if enough || shard.now.at >= fetching.deadline || shard.stopping {
         return answer(shard, &fetching, outcomes);
     }
+    if fetching.follower.is_some() {
+        let unsent = fetching.parts.iter().zip(&outcomes).filter_map(|((key, _), outcome)| match outcome {
+            Outcome::Fetched(slice) if slice.length() > 0 => Some((resolve(shard, key).ok()?, slice.length())),
+            _ => None,
+        });
+        let unsent = unsent.collect();
+        shard.count_as_unsent(unsent);
+    }
     let watch = |((key, _), outcome): (&(PartKey, Wanted), &Outcome<D>)| match (resolve(shard, key), outcome) {
         (Ok(partition), Outcome::Fetched(slice)) => {
             let seen = match fetching.isolation {
@@ -268,6 +276,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut last_with_records = None;
     let mut leaders = Leaders::default();
+    let mut unsent = Vec::new();
     for ((key, wanted), outcome) in fetching.parts.iter().zip(outcomes) {
         let mut pieces = Vec::new();
         let mut all = false;
@@ -294,7 +303,14 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
             data.current_leader.leader_epoch = epoch;
         }
         shard.figures.error(fetching.request.key, data.error_code);
+        let whole: u64 = pieces.iter().map(|piece| u64::from(piece.length)).sum();
         let length = cut(&mut pieces, &mut left, files.is_empty());
+        if fetching.follower.is_some()
+            && whole > u64::from(length)
+            && let Ok(partition) = resolve(shard, key)
+        {
+            unsent.push((partition, whole - u64::from(length)));
+        }
         if length > 0 {
             let slot = u32::try_from(files.len()).expect("a request has fewer partitions");
             data.records = Some(Records::External { length, slot });
@@ -320,6 +336,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     if let Some(key) = last_with_records {
         shard.fetch_sessions.turn(fetching.session, key);
     }
+    shard.count_as_unsent(unsent);
     let node_endpoints = leaders.into_brokers().map(endpoint).collect();
     let response = FetchResponse { session_id: fetching.session, responses, node_endpoints, ..Default::default() };
     fetching.request.reply_with(&response, &files)

@@ -9,6 +9,7 @@ mod describe;
 mod resource;
 mod settings;
 mod table;
+mod throttled;
 mod topic;
 mod validate;
 
@@ -18,6 +19,7 @@ pub(crate) use describe::topic_entries;
 pub use describe::{ConfigEntry, Synonym, describe};
 pub use resource::{Overrides, Resource, ResourceKind, Source};
 pub use settings::Settings;
+pub use throttled::ThrottledReplicas;
 pub use topic::{CleanupPolicy, Compression, TopicConfig};
 pub use validate::{Operation, alter, replace, validate};
 

@@ -1,13 +1,14 @@
 //! Broker configurations of the quorum, of replication and of transactions.
 
 use super::super::definition::{Definition, NULL, Valid, boolean, int, list, long, short, string};
-use super::{DIRECTORIES, QUORUM, REPLICATION, THREADS, THROTTLES, TRANSACTIONS};
+use super::{DIRECTORIES, QUORUM, QUOTAS, REPLICATION, THREADS, TRANSACTIONS};
+use types::limits::RATE_SAMPLES_MAX;
 
 pub const TABLE: &[Definition] = &[
     int("add.partitions.to.txn.retry.backoff.max.ms", "100").at_least(0).inactive(TRANSACTIONS),
     int("add.partitions.to.txn.retry.backoff.ms", "20").at_least(1).inactive(TRANSACTIONS),
-    int("alter.log.dirs.replication.quota.window.num", "11").at_least(1).inactive(THROTTLES),
-    int("alter.log.dirs.replication.quota.window.size.seconds", "1").at_least(1).inactive(THROTTLES),
+    int("alter.log.dirs.replication.quota.window.num", "11").at_least(1).inactive(DIRECTORIES),
+    int("alter.log.dirs.replication.quota.window.size.seconds", "1").at_least(1).inactive(DIRECTORIES),
     boolean("auto.leader.rebalance.enable", "true")
         .doc("Whether leaderships go back to preferred leaders by themselves."),
     int("broker.heartbeat.interval.ms", "2000").doc("How often a broker tells the controller that it lives."),
@@ -40,11 +41,14 @@ pub const TABLE: &[Definition] = &[
         .doc("How long a node of the quorum waits for an answer."),
     int("controller.quorum.retry.backoff.ms", "20").at_least(0).doc("How soon a node of the quorum is asked again."),
     list("controller.quorum.voters", "").doc("The nodes that a new cluster begins with, as id@host:port."),
-    int("controller.quota.window.num", "11").at_least(1).inactive(THROTTLES),
-    int("controller.quota.window.size.seconds", "1").at_least(1).inactive(THROTTLES),
+    int("controller.quota.window.num", "11").at_least(1).inactive(QUOTAS),
+    int("controller.quota.window.size.seconds", "1").at_least(1).inactive(QUOTAS),
     int("controller.socket.timeout.ms", "30000").inactive(QUORUM),
     list("cordoned.log.dirs", "").per_broker().inactive(DIRECTORIES),
-    long("follower.replication.throttled.rate", "9223372036854775807").at_least(0).cluster_wide().inactive(THROTTLES),
+    long("follower.replication.throttled.rate", "9223372036854775807")
+        .at_least(0)
+        .cluster_wide()
+        .doc("Most bytes in a second that this broker copies into its replicas that are throttled as followers."),
     int("initial.broker.registration.timeout.ms", "60000").inactive(QUORUM),
     string("inter.broker.listener.name", NULL).inactive(REPLICATION),
     long("internal.metadata.delete.delay.millis", "60000").inactive(QUORUM).internal(),
@@ -53,7 +57,10 @@ pub const TABLE: &[Definition] = &[
     long("leader.imbalance.check.interval.seconds", "300")
         .at_least(1)
         .doc("How often preferred leaders are looked after."),
-    long("leader.replication.throttled.rate", "9223372036854775807").at_least(0).cluster_wide().inactive(THROTTLES),
+    long("leader.replication.throttled.rate", "9223372036854775807")
+        .at_least(0)
+        .cluster_wide()
+        .doc("Most bytes in a second that this broker sends from its replicas that are throttled as leaders."),
     string("metadata.log.dir", NULL).inactive(QUORUM),
     long("metadata.log.max.record.bytes.between.snapshots", "20971520")
         .at_least(1)
@@ -72,7 +79,7 @@ pub const TABLE: &[Definition] = &[
     long("replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .inactive(THROTTLES),
+        .inactive(DIRECTORIES),
     int("replica.fetch.backoff.ms", "1000")
         .at_least(0)
         .doc("How soon a leader that does not answer is asked again; 200 ms at the most."),
@@ -88,8 +95,12 @@ pub const TABLE: &[Definition] = &[
         .doc("With RackAwareReplicaSelector consumers that tell their rack are sent to a replica in it."),
     int("replica.socket.receive.buffer.bytes", "65536").inactive(REPLICATION),
     int("replica.socket.timeout.ms", "30000").inactive(REPLICATION),
-    int("replication.quota.window.num", "11").at_least(1).inactive(THROTTLES),
-    int("replication.quota.window.size.seconds", "1").at_least(1).inactive(THROTTLES),
+    int("replication.quota.window.num", "11")
+        .between(1, RATE_SAMPLES_MAX)
+        .doc("Over how many samples the rate of throttled replication is averaged."),
+    int("replication.quota.window.size.seconds", "1")
+        .at_least(1)
+        .doc("How long a sample of the rate of throttled replication is."),
     int("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000").at_least(1).inactive(TRANSACTIONS),
     int("transaction.max.timeout.ms", "900000").at_least(1).inactive(TRANSACTIONS),
     boolean("transaction.partition.verification.enable", "true").cluster_wide().inactive(TRANSACTIONS),

@@ -1,7 +1,7 @@
 //! Broker configurations of logs, most of them the defaults of a topic configuration.
 
 use super::super::definition::{Definition, NULL, Valid, boolean, double, int, list, long, string};
-use super::{CLEANER_IO, DIRECTORIES, JVM, POLICIES, THROTTLES, TIERING, TIMESTAMP_TYPES};
+use super::{CLEANER_IO, CLEANER_RATE, DIRECTORIES, JVM, POLICIES, TIERING, TIMESTAMP_TYPES};
 
 pub const TABLE: &[Definition] = &[
     long("log.cleaner.backoff.ms", "15000")
@@ -18,7 +18,7 @@ pub const TABLE: &[Definition] = &[
     boolean("log.cleaner.enable", "true").doc("Run compaction."),
     double("log.cleaner.io.buffer.load.factor", "0.9").cluster_wide().inactive(CLEANER_IO),
     int("log.cleaner.io.buffer.size", "524288").at_least(0).cluster_wide().inactive(CLEANER_IO),
-    double("log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308").cluster_wide().inactive(THROTTLES),
+    double("log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308").cluster_wide().inactive(CLEANER_RATE),
     long("log.cleaner.max.compaction.lag.ms", "9223372036854775807")
         .at_least(1)
         .cluster_wide()

@@ -1,7 +1,7 @@
 //! Broker configurations of connections, requests and topics.
 
 use super::super::definition::{Definition, NULL, Valid, boolean, class, int, list, long, string};
-use super::{CODECS, JVM, PURGATORY, QUEUE, REPLICATION, SECURITY, THREADS, THROTTLES};
+use super::{CODECS, JVM, PURGATORY, QUEUE, QUOTAS, REPLICATION, SECURITY, THREADS};
 
 pub const TABLE: &[Definition] = &[
     list("advertised.listeners", NULL).doc(
@@ -13,7 +13,7 @@ pub const TABLE: &[Definition] = &[
     int("background.threads", "10").at_least(1).cluster_wide().inactive(THREADS),
     int("broker.id", "-1").doc("The old name of node.id."),
     string("broker.rack", NULL).doc("The rack or zone of this broker, told to clients and used to spread replicas."),
-    class("client.quota.callback.class", NULL).inactive(THROTTLES),
+    class("client.quota.callback.class", NULL).inactive(QUOTAS),
     int("compression.gzip.level", "-1")
         .valid(Valid::GzipLevel)
         .cluster_wide()
@@ -46,7 +46,7 @@ pub const TABLE: &[Definition] = &[
     list("listeners", "PLAINTEXT://:9092")
         .per_broker()
         .doc("The addresses that the broker listens on, as PROTOCOL://host:port; an empty host means all interfaces."),
-    int("max.connection.creation.rate", "2147483647").at_least(0).cluster_wide().inactive(THROTTLES),
+    int("max.connection.creation.rate", "2147483647").at_least(0).cluster_wide().inactive(QUOTAS),
     int("max.connections", "2147483647").at_least(0).cluster_wide().doc("Most connections of this broker."),
     int("max.connections.per.ip", "2147483647").at_least(0).cluster_wide().doc("Most connections from one address."),
     string("max.connections.per.ip.overrides", "")
@@ -86,8 +86,8 @@ pub const TABLE: &[Definition] = &[
     long("queued.max.request.bytes", "-1")
         .doc("Most bytes of requests that are held in memory; above it, sockets are not read. -1 is no limit."),
     int("queued.max.requests", "500").at_least(1).inactive(QUEUE),
-    int("quota.window.num", "11").at_least(1).inactive(THROTTLES),
-    int("quota.window.size.seconds", "1").at_least(1).inactive(THROTTLES),
+    int("quota.window.num", "11").at_least(1).inactive(QUOTAS),
+    int("quota.window.size.seconds", "1").at_least(1).inactive(QUOTAS),
     int("request.timeout.ms", "30000").inactive(REPLICATION),
     long("server.max.startup.time.ms", "9223372036854775807").at_least(0).inactive(JVM).internal(),
     long("socket.connection.setup.timeout.max.ms", "30000").inactive(REPLICATION),

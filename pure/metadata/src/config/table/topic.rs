@@ -1,7 +1,7 @@
 //! Configurations of a topic. Where one is not set, the broker configuration beside it in `SYNONYMS` decides.
 
 use super::super::definition::{Definition, NULL, Valid, boolean, double, int, list, long, string};
-use super::{CODECS, POLICIES, THROTTLES, TIERING, TIMESTAMP_TYPES};
+use super::{CODECS, POLICIES, TIERING, TIMESTAMP_TYPES};
 
 pub const TABLE: &[Definition] = &[
     list("cleanup.policy", "delete")
@@ -29,10 +29,14 @@ pub const TABLE: &[Definition] = &[
     long("flush.ms", "9223372036854775807")
         .at_least(0)
         .doc("Sync when the oldest record that was not synced is this old."),
-    list("follower.replication.throttled.replicas", "").valid(Valid::ThrottledReplicas).inactive(THROTTLES),
+    list("follower.replication.throttled.replicas", "")
+        .valid(Valid::ThrottledReplicas)
+        .doc("Replicas that are slowed down as they copy, as partition:broker pairs or *; the rate is the broker's."),
     int("index.interval.bytes", "4096").at_least(0).doc("A position is added to the index after this many bytes."),
     int("internal.segment.bytes", NULL).doc("As segment.bytes, without its minimum; for tests.").internal(),
-    list("leader.replication.throttled.replicas", "").valid(Valid::ThrottledReplicas).inactive(THROTTLES),
+    list("leader.replication.throttled.replicas", "").valid(Valid::ThrottledReplicas).doc(
+        "Replicas that send slowly to others out of sync, as partition:broker pairs or *; the rate is the broker's.",
+    ),
     long("local.retention.bytes", "-2").at_least(-2).inactive(TIERING),
     long("local.retention.ms", "-2").at_least(-2).inactive(TIERING),
     long("max.compaction.lag.ms", "9223372036854775807")

@@ -1,0 +1,232 @@
+//! Several whole brokers on disks in memory, which reach each other over links that take a millisecond each way. Jobs and
+//! messages between shards are carried out at once.
+
+use broker::{Booted, ConnId, Input, LinkId, Listener, Outbox, Output, Settings, Shard, Start, boot};
+use bytes::Bytes;
+use log::MemoryDisk;
+use std::collections::{BTreeMap, VecDeque};
+use types::codec::Reader;
+use types::{Instant, NodeId, Now, ShardId, Text, Timestamp};
+use wire::Call;
+
+const LATENCY_US: u64 = 1000;
+
+/// A shard of a broker.
+type Place = (usize, usize);
+
+enum Event {
+    Input(Place, Input<MemoryDisk>),
+    /// Bytes of a link arrive where it leads.
+    Request(ConnId, Bytes),
+    Response(ConnId, Bytes),
+}
+
+struct Connection {
+    called: Place,
+    /// None: the test itself.
+    caller: Option<(Place, LinkId)>,
+}
+
+pub struct Brokers {
+    shards: Vec<Vec<Shard<MemoryDisk>>>,
+    pub disks: Vec<MemoryDisk>,
+    schedule: BTreeMap<(Instant, u64), Event>,
+    next: u64,
+    pub now: Now,
+    connections: BTreeMap<ConnId, Connection>,
+    links: BTreeMap<(Place, LinkId), ConnId>,
+    answers: BTreeMap<ConnId, VecDeque<Bytes>>,
+    pub lines: Vec<String>,
+}
+
+impl Brokers {
+    /// The first broker begins a cluster that the others join.
+    pub fn start(count: usize, shards: u16, settings: &[(&str, &str)]) -> Brokers {
+        let mut brokers = Brokers {
+            shards: Vec::new(),
+            disks: Vec::new(),
+            schedule: BTreeMap::new(),
+            next: 0,
+            now: Now { at: Instant(1_000_000), wall: Timestamp(1_700_000_000_000) },
+            connections: BTreeMap::new(),
+            links: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            lines: Vec::new(),
+        };
+        let mut cluster_id = None;
+        for at in 0..count {
+            let disk = MemoryDisk::new(at as u64 + 1);
+            let Booted { shards, cluster_id: known, .. } = boot(Start {
+                disk: disk.clone(),
+                settings: settings_of(at, settings),
+                shards,
+                seed: at as u64,
+                now: brokers.now,
+                listeners: vec![listener(at)],
+                peer: None,
+                voters: Vec::new(),
+                join: if at == 0 { Vec::new() } else { vec![(listener(0).host, listener(0).port)] },
+                join_cluster_id: cluster_id.clone(),
+            })
+            .expect("the broker starts");
+            cluster_id = Some(known);
+            brokers.disks.push(disk);
+            brokers.shards.push(shards);
+            for shard in 0..brokers.shards[at].len() {
+                brokers.plan(0, Event::Input((at, shard), Input::Started));
+            }
+        }
+        brokers.sleep_ms(3000);
+        brokers
+    }
+
+    fn plan(&mut self, in_us: u64, event: Event) {
+        self.next += 1;
+        self.schedule.insert((Instant(self.now.at.0 + in_us), self.next), event);
+    }
+
+    /// Lets time pass, with all that happens in it.
+    pub fn sleep_ms(&mut self, ms: u64) {
+        let end = self.now.at.plus_ms(ms);
+        loop {
+            let event = self.schedule.first_key_value().map(|((at, _), _)| *at);
+            let wakes = self.shards.iter().enumerate().flat_map(|(node, shards)| {
+                shards.iter().enumerate().filter_map(move |(at, shard)| Some((shard.next_wake()?, (node, at))))
+            });
+            let wake = wakes.min();
+            match (event, wake) {
+                (Some(at), _) if at <= end && wake.is_none_or(|(wake, _)| at <= wake) => {
+                    self.pass_to(at);
+                    let (_, event) = self.schedule.pop_first().expect("it was just seen");
+                    self.happen(event);
+                }
+                (_, Some((wake, place))) if wake <= end => {
+                    self.pass_to(wake.max(self.now.at));
+                    self.input(place, Input::Wake);
+                }
+                _ => break,
+            }
+        }
+        self.pass_to(end);
+    }
+
+    fn pass_to(&mut self, at: Instant) {
+        let ms = i64::try_from(at.ms_since(Instant(1_000_000))).expect("short sleeps");
+        self.now = Now { at, wall: Timestamp(1_700_000_000_000 + ms) };
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Input(place, input) => self.input(place, input),
+            Event::Request(connection, frame) => {
+                let called = self.connections[&connection].called;
+                self.input(called, Input::Received { connection, frame });
+            }
+            Event::Response(connection, frame) => match self.connections[&connection].caller {
+                Some((place, link)) if self.links.contains_key(&(place, link)) => {
+                    self.input(place, Input::LinkReceived { link, frame: frame.slice(4..) });
+                }
+                Some(_) => {}
+                None => self.answers.entry(connection).or_default().push_back(frame),
+            },
+        }
+    }
+
+    fn input(&mut self, place: Place, input: Input<MemoryDisk>) {
+        let mut queue = VecDeque::from([(place, input)]);
+        while let Some((place, input)) = queue.pop_front() {
+            let mut out = Outbox::default();
+            self.shards[place.0][place.1].handle(self.now, input, &mut out);
+            for output in out.outputs {
+                match output {
+                    Output::Job { ticket, job } => queue.push_back((place, Input::JobDone { ticket, done: job.run() })),
+                    Output::ToShard { to, message } => {
+                        let from = ShardId(u16::try_from(place.1).expect("few shards"));
+                        queue.push_back(((place.0, usize::from(to.0)), Input::FromShard { from, message }));
+                    }
+                    other => self.carry_out(place, other),
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, place: Place, output: Output<MemoryDisk>) {
+        match output {
+            Output::Send { connection, frame } => {
+                let frame = frame.read_whole().expect("its files can be read");
+                self.plan(LATENCY_US, Event::Response(connection, frame));
+            }
+            Output::Dial { link, port, .. } => {
+                let node = usize::from(port) - 9001;
+                let connection =
+                    self.open((node, usize::try_from(link.0).expect("few links") % self.shards[node].len()));
+                self.connections.get_mut(&connection).expect("just opened").caller = Some((place, link));
+                self.links.insert((place, link), connection);
+                self.plan(
+                    LATENCY_US,
+                    Event::Input(
+                        place,
+                        Input::LinkOpened { link, local: "127.0.0.1:1000".parse().expect("an address") },
+                    ),
+                );
+            }
+            Output::SendLink { link, frame } => {
+                if let Some(connection) = self.links.get(&(place, link)) {
+                    self.plan(2 * LATENCY_US, Event::Request(*connection, frame.slice(4..)));
+                }
+            }
+            Output::Hangup { link } => {
+                if let Some(connection) = self.links.remove(&(place, link)) {
+                    let called = self.connections[&connection].called;
+                    self.plan(2 * LATENCY_US, Event::Input(called, Input::Closed { connection }));
+                }
+            }
+            Output::Log { text, .. } => self.lines.push(format!("broker {}: {text}", place.0 + 1)),
+            Output::Fatal { reason } => panic!("{reason}"),
+            Output::Job { .. } | Output::ToShard { .. } => unreachable!("carried out where they come from"),
+            Output::Close { .. }
+            | Output::Stopped
+            | Output::Pause { .. }
+            | Output::Resume { .. }
+            | Output::Observed { .. } => {}
+        }
+    }
+
+    fn open(&mut self, called: Place) -> ConnId {
+        self.next += 1;
+        let connection = ConnId(self.next);
+        self.connections.insert(connection, Connection { called, caller: None });
+        let peer = "127.0.0.1:1000".parse().expect("an address");
+        let local = "127.0.0.1:9092".parse().expect("an address");
+        self.plan(0, Event::Input(called, Input::Opened { connection, peer, local }));
+        connection
+    }
+
+    /// Asks a broker, numbered from 1, and waits for its answer.
+    pub fn ask<C: Call>(&mut self, node: i32, version: i16, request: &C) -> C::Response {
+        let connection = self.open((usize::try_from(node).expect("a node") - 1, 0));
+        let client = Text::from("test");
+        let frame = wire::encode_request(7, Some(&client), version, request).slice(4..);
+        self.plan(LATENCY_US, Event::Request(connection, frame));
+        for _ in 0..10_000 {
+            if let Some(frame) = self.answers.get_mut(&connection).and_then(VecDeque::pop_front) {
+                let mut reader = Reader::new(frame.slice(4..));
+                wire::ResponseHeader::decode(&mut reader, C::KEY.response_header_version(version)).expect("a header");
+                return C::decode_response(&mut reader, version).expect("a response");
+            }
+            self.sleep_ms(1);
+        }
+        panic!("no answer in ten seconds");
+    }
+}
+
+fn settings_of(at: usize, settings: &[(&str, &str)]) -> Settings {
+    let id = NodeId(i32::try_from(at).expect("few nodes") + 1).to_string();
+    let given = [("node.id", id.as_str())];
+    Settings::read(given.into_iter().chain(settings.iter().copied())).expect("valid settings")
+}
+
+fn listener(at: usize) -> Listener {
+    let port = 9001 + u16::try_from(at).expect("few nodes");
+    Listener { name: Text::from("PLAINTEXT"), host: Text::from("localhost"), port }
+}
