@@ -3,6 +3,7 @@
 
 use crate::boot::mark_recovered;
 use crate::job::{Job, JobFor};
+use crate::moves::Found;
 use crate::partitions::{Hosted, State};
 use crate::seam::{Level, Message, Output};
 use crate::shard::Shard;
@@ -34,11 +35,13 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn open_partitions(&mut self) {
         self.image_known = true;
         self.set_throttles();
+        self.futures = self.find_futures();
         let image = self.image.clone();
         let placed: Vec<Placed> = image.topics().flat_map(|topic| self.placed(topic)).collect();
         for place in placed {
             self.open_partition(place);
         }
+        self.forget_futures();
         self.note_recovered();
     }
 
@@ -126,34 +129,86 @@ impl<D: Disk> Shard<D> {
     /// A partition that is not open yet: its log is here from an earlier run, or it is new.
     fn open_partition(&mut self, place: Placed) {
         let path = folder(&place.topic, place.partition.partition);
-        if !self.disk.exists(&path) {
-            return self.create_partition(place);
+        let mut found = Vec::new();
+        for directory in self.online_directories().collect::<Vec<_>>() {
+            if !self.disk(directory).exists(&path) {
+                continue;
+            }
+            let metadata = format!("{path}/{PARTITION_METADATA}");
+            let metadata = self.disk(directory).read_small(&metadata, PARTITION_METADATA_BYTES_MAX);
+            let known = metadata.ok().and_then(|bytes| decode_partition_metadata(&bytes));
+            if known == Some(place.partition.topic) {
+                found.push(directory);
+            } else {
+                // What an earlier topic of that name left behind, or may have: a power loss can take what tells whose it
+                // is, as long as no sync has covered anything here.
+                self.put_aside(directory, &path);
+            }
         }
-        let metadata = self.disk.read_small(&format!("{path}/{PARTITION_METADATA}"), PARTITION_METADATA_BYTES_MAX);
-        let known = metadata.ok().and_then(|bytes| decode_partition_metadata(&bytes));
-        if known == Some(place.partition.topic) {
-            self.recover_partition(place);
-        } else {
-            // What an earlier topic of that name left behind, or may have: a power loss can take what tells whose it is,
-            // as long as no sync has covered anything here.
-            self.put_aside(&path);
-            self.create_partition(place);
+        match self.rightful(place.partition, &found) {
+            Some(directory) => {
+                for other in found.into_iter().filter(|other| *other != directory) {
+                    self.put_aside(other, &path);
+                }
+                self.recover_partition(place, directory);
+            }
+            None => match self.promote_future(&place) {
+                Some(directory) => self.recover_partition(place, directory),
+                None => self.create_partition(place),
+            },
         }
     }
 
-    /// A partition that is new here. Nothing is written before its first append.
+    /// A copy whose original is gone is the replica: the last run ended between the two renames that end a move.
+    fn promote_future(&mut self, place: &Placed) -> Option<usize> {
+        self.place(place.partition).ok()?;
+        let Found { directory, folder: future } = self.futures.remove(&place.partition)?;
+        let path = folder(&place.topic, place.partition.partition);
+        match self.disk(directory).rename(&future, &path) {
+            Ok(()) => Some(directory),
+            Err(error) => {
+                self.log(Level::Error, format!("a replica that was moved cannot be opened: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Copies of what is not here any more go. Where a directory is missing the original may be in it.
+    fn forget_futures(&mut self) {
+        let is_whole = self.failed.is_empty();
+        let useless = |partition: &TopicPartition| is_whole && !self.partitions.hosted.contains_key(partition);
+        let useless: Vec<TopicPartition> = self.futures.keys().copied().filter(useless).collect();
+        for partition in useless {
+            let Found { directory, folder } = self.futures.remove(&partition).expect("it was just listed");
+            self.remove_folder(directory, &folder, partition);
+        }
+    }
+
+    /// A partition that is new here, unless it is where nothing can be read. Nothing is written before its first append.
     fn create_partition(&mut self, place: Placed) {
         let path = folder(&place.topic, place.partition.partition);
         let config = self.topic_config(place.partition.topic, &place.topic);
-        let identity = Identity { folder: path.into(), topic: place.partition.topic };
-        let log = Log::create(self.disk.clone(), identity, config, self.now);
-        let replica = Box::new(Replica::open(log, self.node.id, Offset::ZERO));
-        self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, state: State::Open(replica) });
+        let (directory, replica) = match self.place(place.partition) {
+            Ok(directory) => {
+                let identity = Identity { folder: path.into(), topic: place.partition.topic };
+                let log = Log::create(self.disk(directory).clone(), identity, config, self.now);
+                (directory, Replica::open(log, self.node.id, Offset::ZERO))
+            }
+            Err(lost) => (lost, Replica::offline(self.lost_words(lost), self.node.id)),
+        };
+        let hosted = Hosted { topic: place.topic, directory, state: State::Open(Box::new(replica)) };
+        self.partitions.hosted.insert(place.partition, hosted);
+        self.preferred.remove(&place.partition);
+        self.note_offline(place.partition);
         self.take_role(place.partition);
     }
 
     /// Leads or follows, as the image says.
     pub(crate) fn take_role(&mut self, partition: TopicPartition) {
+        if self.is_held(partition) {
+            // It is taken when the replica is in its new place.
+            return;
+        }
         let now = self.now.at;
         let image = self.image.clone();
         let Some(state) = image.partition(partition) else {
@@ -162,7 +217,7 @@ impl<D: Disk> Shard<D> {
         let Some(replica) = self.partitions.replica(partition) else {
             return;
         };
-        let led = replica.is_leader();
+        let (led, serves) = (replica.is_leader(), replica.offline_reason().is_none());
         let leads = state.leader == Some(self.node.id);
         if leads {
             replica.become_leader(
@@ -182,7 +237,7 @@ impl<D: Disk> Shard<D> {
                 unclean: state.recovering,
             });
         }
-        match state.leader.filter(|_| !leads) {
+        match state.leader.filter(|_| !leads && serves) {
             Some(leader) => self.follow(partition, leader),
             None => self.stop_following(partition),
         }
@@ -191,6 +246,7 @@ impl<D: Disk> Shard<D> {
             self.followed.insert(partition);
         }
         self.coordinate(partition, led, leads);
+        self.consider_directory(partition);
     }
 
     /// A coordinator lives where its partition is led.
@@ -207,24 +263,25 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn recover_partition(&mut self, place: Placed) {
+    fn recover_partition(&mut self, place: Placed, directory: usize) {
         let index = place.partition.partition;
         let config = self.topic_config(place.partition.topic, &place.topic);
         let identity = Identity { folder: folder(&place.topic, index).into(), topic: place.partition.topic };
         let key = (place.topic.clone(), index);
         let known = |offsets: &Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
+        let last_run = &self.directories[directory].last_run;
         let recovery = Recovery {
-            disk: self.disk.clone(),
+            disk: self.disk(directory).clone(),
             identity,
             config,
             now: self.now,
-            trust: self.last_run.trust,
-            recovery_point: known(&self.last_run.recovery_points),
-            start_offset: known(&self.last_run.start_offsets),
-            cleaned_to: known(&self.last_run.cleaned),
+            trust: last_run.trust,
+            recovery_point: known(&last_run.recovery_points),
+            start_offset: known(&last_run.start_offsets),
+            cleaned_to: known(&last_run.cleaned),
         };
         let state = State::Opening { parked: Vec::new() };
-        self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, state });
+        self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, directory, state });
         self.opening += 1;
         self.start_job(JobFor::Partition(place.partition), Job::Recover(Box::new(recovery)));
     }
@@ -232,9 +289,9 @@ impl<D: Disk> Shard<D> {
     /// Opens again what could not be opened for want of space.
     pub(crate) fn reopen_partitions(&mut self) {
         for partition in std::mem::take(&mut self.reopen) {
-            if let Some(Hosted { topic, state: State::Open(_) }) = self.partitions.hosted.get(&partition) {
-                let place = Placed { partition, topic: topic.clone() };
-                self.recover_partition(place);
+            if let Some(Hosted { topic, directory, state: State::Open(_) }) = self.partitions.hosted.get(&partition) {
+                let (place, directory) = (Placed { partition, topic: topic.clone() }, *directory);
+                self.recover_partition(place, directory);
             }
         }
     }
@@ -258,9 +315,12 @@ impl<D: Disk> Shard<D> {
         };
         let parked = std::mem::take(parked);
         let key = (hosted.topic.clone(), partition.partition);
-        let high_watermark = self.last_run.high_watermarks.get(&key).copied().unwrap_or(Offset::ZERO);
+        let directory = hosted.directory;
+        let last_run = &self.directories[directory].last_run;
+        let high_watermark = last_run.high_watermarks.get(&key).copied().unwrap_or(Offset::ZERO);
         let name = format!("{}-{}", hosted.topic, partition.partition);
         let is_full = matches!(opened, Err(log::Error::Full(_)));
+        let of_disk = opened.as_ref().err().filter(|error| error.is_of_disk()).map(ToString::to_string);
         let replica = match opened {
             Ok(opened) => {
                 let (mut log, report) = *opened;
@@ -284,10 +344,14 @@ impl<D: Disk> Shard<D> {
             }
         };
         hosted.state = State::Open(Box::new(replica));
+        if let Some(reason) = of_disk {
+            self.disk_failed(directory, &reason);
+        }
         if is_full {
             self.reopen.insert(partition);
         }
         self.take_role(partition);
+        self.resume_move(partition);
         for (op, to) in parked {
             if let Some(outcome) = self.perform_partition(partition, op, to) {
                 self.done.push((to, outcome));
@@ -322,11 +386,15 @@ impl<D: Disk> Shard<D> {
     /// A shard has recovered what it found; with the last one the page cache is trusted again.
     pub(crate) fn shard_recovered(&mut self) {
         self.recovered_shards += 1;
-        if self.recovered_shards < self.node.shards || self.last_run.trust != Trust::PowerLost {
+        if self.recovered_shards < self.node.shards {
             return;
         }
-        if let Err(error) = mark_recovered(&self.disk) {
-            self.log(Level::Warn, format!("the next start will check all logs once more: {error}"));
+        for directory in self.online_directories().collect::<Vec<_>>() {
+            if self.directories[directory].last_run.trust == Trust::PowerLost
+                && let Err(error) = mark_recovered(self.disk(directory))
+            {
+                self.log(Level::Warn, format!("the next start will check all logs once more: {error}"));
+            }
         }
     }
 
@@ -334,6 +402,7 @@ impl<D: Disk> Shard<D> {
         self.partitions.configs.remove(&topic.id);
         for index in (0..topic.partition_count()).map(PartitionIndex) {
             let partition = TopicPartition { topic: topic.id, partition: index };
+            self.preferred.remove(&partition);
             self.drop_partition(partition, &topic.name, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
         self.note_recovered();
@@ -345,7 +414,9 @@ impl<D: Disk> Shard<D> {
             return;
         };
         self.unrecovered.remove(&partition);
+        self.preferred.remove(&partition);
         self.stop_following(partition);
+        self.drop_move(partition, code);
         match hosted.state {
             State::Open(mut replica) => {
                 replica.resign(code);
@@ -358,27 +429,29 @@ impl<D: Disk> Shard<D> {
         if *topic == *CONSUMER_OFFSETS {
             self.drop_groups(partition.partition);
         }
-        self.remove_folder(&folder(topic, partition.partition), partition);
+        if self.is_online(hosted.directory) {
+            self.remove_folder(hosted.directory, &folder(topic, partition.partition), partition);
+        }
     }
 
     /// A deleted partition's folder is renamed at once, as Kafka does, so that its name is free, and removed elsewhere.
-    fn remove_folder(&mut self, path: &str, partition: TopicPartition) {
-        if !self.disk.exists(path) {
+    pub(crate) fn remove_folder(&mut self, directory: usize, path: &str, partition: TopicPartition) {
+        let disk = self.disk(directory).clone();
+        if !disk.exists(path) {
             return;
         }
-        let unique = self.rng.next_u64();
-        let doomed = format!("{}-{}.{unique:016x}-delete", partition.topic, partition.partition);
-        match self.disk.rename(path, &doomed) {
-            Ok(()) => self.start_job(JobFor::Nobody, Job::RemoveFolder { disk: self.disk.clone(), path: doomed }),
+        let doomed = self.doomed_folder(partition);
+        match disk.rename(path, &doomed) {
+            Ok(()) => self.start_job(JobFor::Nobody, Job::RemoveFolder { disk, path: doomed }),
             Err(error) => self.log(Level::Error, format!("a deleted partition cannot be removed: {error}")),
         }
     }
 
     /// A folder that no topic of the cluster owns is kept under another name: it may hold what somebody misses.
-    fn put_aside(&mut self, path: &str) {
+    fn put_aside(&mut self, directory: usize, path: &str) {
         let aside = format!("{path}.{:016x}-stray", self.rng.next_u64());
-        let full = self.disk.describe(&aside);
-        match self.disk.rename(path, &aside) {
+        let full = self.disk(directory).describe(&aside);
+        match self.disk(directory).rename(path, &aside) {
             Ok(()) => self.log(Level::Warn, format!("a folder that belongs to no topic is kept as {full}")),
             Err(error) => self.log(Level::Error, format!("a folder that belongs to no topic is in the way: {error}")),
         }
@@ -395,6 +468,9 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let config = self.topic_config(id, &topic.name);
+            if let Some(future) = self.moves.get_mut(&partition) {
+                future.set_config(config.clone());
+            }
             if let Some(replica) = self.partitions.replica(partition) {
                 replica.set_config(config);
                 self.touch(partition);

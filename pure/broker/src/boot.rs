@@ -4,6 +4,7 @@
 //! last run left, the metadata log, this broker's registration. The partitions' own logs are opened later, by jobs.
 
 use crate::controller::Controlling;
+use crate::directories::{Directory, HOME, Missing};
 use crate::lifecycle::Lifecycle;
 use crate::node::{Listener, Node};
 use crate::office::Office;
@@ -13,8 +14,10 @@ use log::checkpoint::{Offsets, decode_offsets};
 use log::{Disk, Trust};
 use metadata::config::Settings;
 use metadata::controller::{LastStop, SUPPORTED_FEATURES};
+use metadata::names::CLUSTER_METADATA;
 use metadata::{Broker, Endpoint, Image};
 use quorum::Quorum;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ use types::{NodeId, Now, Rng, ShardId, Text, Uuid};
 const META_PROPERTIES: &str = "meta.properties";
 /// There after a clean stop only.
 pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// The ids of all log directories by their paths: one that is missing is not one that is gone.
+const DIRECTORIES: &str = ".vltava_directories";
 /// The run of the operating system that this directory was last used in.
 const LAST_BOOT: &str = ".vltava_boot";
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -34,7 +39,8 @@ const SMALL_FILE_BYTES_MAX: usize = 64 << 20;
 
 /// What a broker starts from.
 pub struct Start<D: Disk> {
-    pub disk: D,
+    /// The log directories, with the reason those that cannot be used. The one with the metadata log must be there.
+    pub disks: Vec<Result<D, Missing>>,
     pub settings: Settings,
     pub shards: u16,
     /// From the operating system's random source: ids are made with it.
@@ -47,7 +53,7 @@ pub struct Start<D: Disk> {
     pub voters: Vec<(NodeId, Text, u16)>,
     /// Nodes of a cluster that this one joins.
     pub join: Vec<(Text, u16)>,
-    /// The id of the cluster that is joined; needed where the directory is new (`ask_cluster_id`).
+    /// The id of the cluster that is joined; needed where the directories are new (`ask_cluster_id`).
     pub join_cluster_id: Option<Text>,
 }
 
@@ -72,7 +78,7 @@ impl fmt::Display for BootError {
 
 impl std::error::Error for BootError {}
 
-/// What the last run left behind.
+/// What the last run left behind in one directory.
 #[derive(Clone, Debug)]
 pub(crate) struct LastRun {
     pub trust: Trust,
@@ -85,9 +91,10 @@ pub(crate) struct LastRun {
 /// Makes the shards of a broker.
 pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
     let mut rng = Rng::new(start.seed);
-    let (disk, settings, now) = (start.disk.clone(), start.settings.clone(), start.now);
-    let identity = identity(&start, &mut rng)?;
-    let last_run = last_run(&disk)?;
+    let (settings, now) = (start.settings.clone(), start.now);
+    let Opened { identity, directories, last_stop, mut notes } = open_directories(&start, &mut rng)?;
+    let trust = directories[HOME].last_run.trust;
+    let disk = directories[HOME].disk.clone().expect("the home is there");
     let node = Node {
         id: identity.node_id,
         cluster_id: identity.cluster_id.clone(),
@@ -98,17 +105,12 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
         peer_name: Text::from(format!("vltava-node-{}", identity.node_id)),
         listeners: start.listeners.clone(),
     };
-    let broker = registration(&node, &mut rng);
+    let broker = registration(&node, &directories, &mut rng);
     let metadata = |reason| BootError(format!("the metadata log in {} cannot be used: {reason}", disk.describe("")));
     let config = quorum_config(&start, &node);
     let quorum_rng = Rng::new(rng.next_u64());
-    let quorum = Quorum::open(disk.clone(), config, now, last_run.trust, quorum_rng).map_err(metadata)?;
+    let quorum = Quorum::open(disk.clone(), config, now, trust, quorum_rng).map_err(metadata)?;
     let mut controlling = Controlling::new(quorum, node.id, broker.incarnation);
-    let last_stop = match last_run.trust {
-        Trust::Stopped => LastStop::Clean,
-        Trust::Killed => LastStop::Killed,
-        Trust::PowerLost => LastStop::PowerLost,
-    };
     let mut life = Lifecycle::new(broker, last_stop, identity.is_new && joins_quorum(&start));
     let mut told = Vec::new();
     let alone = controlling.settle_alone(now, &settings, &mut told).map_err(metadata)?;
@@ -117,9 +119,8 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
             controlling.register_alone(now, &settings, life.registration_alone(), &mut rng).map_err(metadata)?;
         life.registered_alone(epoch);
     }
-    mark_running(&disk)?;
-    let mut notes: Vec<(Level, String)> = told.into_iter().map(|text| (Level::Info, text)).collect();
-    if last_run.trust == Trust::PowerLost && controlling.image().topic_count() > 0 {
+    notes.extend(told.into_iter().map(|text| (Level::Info, text)));
+    if trust == Trust::PowerLost && controlling.image().topic_count() > 0 {
         notes.push((
             Level::Warn,
             "the last run did not end cleanly: logs are checked from their recovery points".into(),
@@ -127,7 +128,7 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
     }
     let image = Arc::new(if alone { controlling.show_alone() } else { Image::default() });
     let office = alone.then(|| Office { holder: node.id, epoch: controlling.quorum.epoch().0, address: None });
-    let (node, last_run) = (Arc::new(node), Arc::new(last_run));
+    let (node, directories) = (Arc::new(node), Arc::new(directories));
     let mut front = Some((Box::new(controlling), Box::new(life)));
     let shards = (0..node.shards).map(|number| {
         let (controlling, lifecycle) = front.take().unzip();
@@ -139,14 +140,47 @@ pub fn boot<D: Disk>(start: Start<D>) -> Result<Booted<D>, BootError> {
             image_known: alone,
             office: office.clone(),
             given: settings.clone(),
-            last_run: last_run.clone(),
-            disk: disk.clone(),
+            directories: directories.clone(),
             seed: rng.next_u64(),
             controlling,
             lifecycle,
         })
     });
     Ok(Booted { shards: shards.collect(), node_id: identity.node_id, cluster_id: identity.cluster_id, notes })
+}
+
+/// The log directories of a node that starts; the home is the first.
+struct Opened<D: Disk> {
+    identity: Identity,
+    directories: Vec<Directory<D>>,
+    last_stop: LastStop,
+    notes: Vec<(Level, String)>,
+}
+
+fn open_directories<D: Disk>(start: &Start<D>, rng: &mut Rng) -> Result<Opened<D>, BootError> {
+    let home = home(&start.disks)?;
+    let disk = start.disks[home].clone().map_err(|missing| BootError(missing.reason))?;
+    let identity = identity(start, &disk, rng)?;
+    let home_run = last_run(&disk).map_err(|error| BootError(error.message))?;
+    mark_running(&disk).map_err(|error| BootError(error.message))?;
+    let path = Text::from(disk.describe(""));
+    let mut last_stop = last_stop(home_run.trust);
+    let mut directories =
+        vec![Directory { id: identity.directory_id, path, disk: Some(disk.clone()), last_run: home_run }];
+    let mut notes = Vec::new();
+    let known = read_directories(&disk);
+    for (_, other) in start.disks.iter().enumerate().filter(|(at, _)| *at != home) {
+        let attached = attach(other.clone(), &identity, &known, rng)?;
+        match attached.missing {
+            Some(missing) => notes.push((Level::Error, format!("a log directory is offline: {}", missing.reason))),
+            None if attached.is_new => {}
+            None => last_stop = worse(last_stop, self::last_stop(attached.directory.last_run.trust)),
+        }
+        directories.push(attached.directory);
+    }
+    check_ids(&directories)?;
+    write_directories(&disk, &directories, &known).map_err(|error| BootError(error.message))?;
+    Ok(Opened { identity, directories, last_stop, notes })
 }
 
 /// Whether a new node asks to vote by itself: where it joins a cluster, unless the operator says otherwise.
@@ -190,7 +224,130 @@ fn quorum_config<D: Disk>(start: &Start<D>, node: &Node) -> quorum::Config {
     config
 }
 
+/// The directory with the metadata log, or the first one of a new node. One that cannot be read may be it: beginning
+/// another log then would make this node forget its cluster.
+fn home<D: Disk>(disks: &[Result<D, Missing>]) -> Result<usize, BootError> {
+    let folder = format!("{CLUSTER_METADATA}-0");
+    let has_log = |disk: &Result<D, Missing>| disk.as_ref().is_ok_and(|disk| disk.exists(&folder));
+    if let Some(at) = disks.iter().position(has_log) {
+        return Ok(at);
+    }
+    match disks.iter().find_map(|disk| disk.as_ref().err()) {
+        Some(missing) => Err(BootError(missing.reason.clone())),
+        None => Ok(HOME),
+    }
+}
+
+/// A directory besides the home, and whether it is new.
+struct Attached<D: Disk> {
+    directory: Directory<D>,
+    is_new: bool,
+    missing: Option<Missing>,
+}
+
+/// Opens a directory besides the home. One whose disk fails is offline; one of another node or cluster is a mistake.
+fn attach<D: Disk>(
+    disk: Result<D, Missing>,
+    home: &Identity,
+    known: &BTreeMap<Text, Uuid>,
+    rng: &mut Rng,
+) -> Result<Attached<D>, BootError> {
+    let offline = |missing: Missing| {
+        let id = known.get(&missing.path).copied().unwrap_or(Uuid::ZERO);
+        let directory = Directory { id, path: missing.path.clone(), disk: None, last_run: LastRun::none() };
+        Attached { directory, is_new: false, missing: Some(missing) }
+    };
+    let disk = match disk {
+        Ok(disk) => disk,
+        Err(missing) => return Ok(offline(missing)),
+    };
+    let path = Text::from(disk.describe(""));
+    let is_new = !disk.exists(META_PROPERTIES);
+    let own = if is_new {
+        let own = Identity { directory_id: Uuid::random(rng), ..home.clone() };
+        own.write(&disk).map(|()| Ok(own))
+    } else {
+        read_properties(&disk).map(|text| Identity::parse(&text, &disk, home.node_id, rng))
+    };
+    let opened = own.and_then(|own| {
+        let last_run = last_run(&disk)?;
+        mark_running(&disk)?;
+        Ok((own, last_run))
+    });
+    match opened {
+        Err(error) => Ok(offline(Missing { path, reason: error.message })),
+        Ok((own, last_run)) => {
+            let own = own?;
+            if own.cluster_id != home.cluster_id {
+                let (known, ours) = (own.cluster_id, &home.cluster_id);
+                return Err(BootError(format!(
+                    "{path} belongs to cluster {known}, but this node is of cluster {ours}"
+                )));
+            }
+            let directory = Directory { id: own.directory_id, path, disk: Some(disk), last_run };
+            Ok(Attached { directory, is_new, missing: None })
+        }
+    }
+}
+
+/// What the home remembers of all directories: `ID PATH` in each line.
+fn read_directories<D: Disk>(home: &D) -> BTreeMap<Text, Uuid> {
+    let bytes = home.read_small(DIRECTORIES, SMALL_FILE_BYTES_MAX).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let pairs = text.lines().filter_map(|line| {
+        let (id, path) = line.split_once(' ')?;
+        Some((Text::from(path), Uuid::parse(id)?))
+    });
+    pairs.collect()
+}
+
+/// Written where there is more than the home, and where something has changed.
+fn write_directories<D: Disk>(
+    home: &D,
+    directories: &[Directory<D>],
+    known: &BTreeMap<Text, Uuid>,
+) -> Result<(), log::DiskError> {
+    let ids = directories.iter().filter(|directory| !directory.id.is_zero());
+    let now: BTreeMap<Text, Uuid> = ids.map(|directory| (directory.path.clone(), directory.id)).collect();
+    if now == *known || (known.is_empty() && directories.len() == 1) {
+        return Ok(());
+    }
+    let lines: String = now.iter().map(|(path, id)| format!("{id} {path}\n")).collect();
+    home.write_small(DIRECTORIES, lines.as_bytes(), true)
+}
+
+fn check_ids<D: Disk>(directories: &[Directory<D>]) -> Result<(), BootError> {
+    for (at, directory) in directories.iter().enumerate() {
+        let twin = directories[..at].iter().find(|other| other.id == directory.id && !directory.id.is_zero());
+        if let Some(twin) = twin {
+            let (one, other) = (&twin.path, &directory.path);
+            return Err(BootError(format!(
+                "{one} and {other} are the same log directory: a directory must not be copied, for its id goes with it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn last_stop(trust: Trust) -> LastStop {
+    match trust {
+        Trust::Stopped => LastStop::Clean,
+        Trust::Killed => LastStop::Killed,
+        Trust::PowerLost => LastStop::PowerLost,
+    }
+}
+
+/// What is said of a node is true of all its directories.
+fn worse(one: LastStop, other: LastStop) -> LastStop {
+    match (one, other) {
+        (LastStop::PowerLost, _) | (_, LastStop::PowerLost) => LastStop::PowerLost,
+        (LastStop::Killed, _) | (_, LastStop::Killed) => LastStop::Killed,
+        (LastStop::Clean, LastStop::Clean) => LastStop::Clean,
+    }
+}
+
 /// Who this log directory belongs to.
+#[derive(Clone)]
 struct Identity {
     node_id: NodeId,
     cluster_id: Text,
@@ -199,40 +356,53 @@ struct Identity {
     is_new: bool,
 }
 
-/// Reads `meta.properties`, or makes it in a new directory.
-fn identity<D: Disk>(start: &Start<D>, rng: &mut Rng) -> Result<Identity, BootError> {
-    let disk = &start.disk;
+impl Identity {
+    fn write<D: Disk>(&self, disk: &D) -> Result<(), log::DiskError> {
+        let text = format!(
+            "version=1\ncluster.id={}\nnode.id={}\ndirectory.id={}\n",
+            self.cluster_id, self.node_id, self.directory_id
+        );
+        disk.write_small(META_PROPERTIES, text.as_bytes(), true)
+    }
+
+    fn parse<D: Disk>(text: &str, disk: &D, node_id: NodeId, rng: &mut Rng) -> Result<Identity, BootError> {
+        let path = disk.describe(META_PROPERTIES);
+        let property = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.map(str::trim).ok_or_else(|| BootError(format!("{path} has no {name}")))
+        };
+        let known = property("node.id")?;
+        if known != node_id.to_string() {
+            let message = format!(
+                "{path} belongs to node {known}, but this node's id is {node_id}: start with --node-id {known}, \
+                 or with another --data-dir"
+            );
+            return Err(BootError(message));
+        }
+        let directory_id = property("directory.id").ok().and_then(Uuid::parse).unwrap_or_else(|| Uuid::random(rng));
+        Ok(Identity { node_id, cluster_id: Text::from(property("cluster.id")?), directory_id, is_new: false })
+    }
+}
+
+fn read_properties<D: Disk>(disk: &D) -> Result<String, log::DiskError> {
+    let bytes = disk.read_small(META_PROPERTIES, SMALL_FILE_BYTES_MAX)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads `meta.properties` of the home, or makes it in a new directory.
+fn identity<D: Disk>(start: &Start<D>, disk: &D, rng: &mut Rng) -> Result<Identity, BootError> {
     let node_id = start.settings.node_id();
-    if is_new(disk) {
+    if !disk.exists(META_PROPERTIES) {
         let cluster_id = match &start.join_cluster_id {
             Some(joined) => joined.clone(),
             None => new_cluster_id(&start.voters, rng),
         };
         let identity = Identity { node_id, cluster_id, directory_id: Uuid::random(rng), is_new: true };
-        let text = format!(
-            "version=1\ncluster.id={}\nnode.id={}\ndirectory.id={}\n",
-            identity.cluster_id, identity.node_id, identity.directory_id
-        );
-        disk.write_small(META_PROPERTIES, text.as_bytes(), true).map_err(|error| BootError(error.message))?;
+        identity.write(disk).map_err(|error| BootError(error.message))?;
         return Ok(identity);
     }
-    let path = disk.describe(META_PROPERTIES);
-    let bytes = disk.read_small(META_PROPERTIES, SMALL_FILE_BYTES_MAX).map_err(|error| BootError(error.message))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let property = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.map(str::trim).ok_or_else(|| BootError(format!("{path} has no {name}")))
-    };
-    let known = property("node.id")?;
-    if known != node_id.to_string() {
-        let message = format!(
-            "{path} belongs to node {known}, but this node's id is {node_id}: start with --node-id {known}, \
-             or with another --data-dir"
-        );
-        return Err(BootError(message));
-    }
-    let directory_id = property("directory.id").ok().and_then(Uuid::parse).unwrap_or_else(|| Uuid::random(rng));
-    Ok(Identity { node_id, cluster_id: Text::from(property("cluster.id")?), directory_id, is_new: false })
+    let text = read_properties(disk).map_err(|error| BootError(error.message))?;
+    Identity::parse(&text, disk, node_id, rng)
 }
 
 /// A new cluster's id. The first voters of one start with empty directories and must agree on it before they have said a
@@ -248,9 +418,22 @@ fn new_cluster_id(voters: &[(NodeId, Text, u16)], rng: &mut Rng) -> Text {
     Uuid::random(&mut Rng::new(hasher.finish())).to_string().into()
 }
 
-fn last_run<D: Disk>(disk: &D) -> Result<LastRun, BootError> {
+impl LastRun {
+    /// Of a directory that cannot be read.
+    fn none() -> LastRun {
+        LastRun {
+            trust: Trust::PowerLost,
+            recovery_points: Offsets::new(),
+            start_offsets: Offsets::new(),
+            cleaned: Offsets::new(),
+            high_watermarks: Offsets::new(),
+        }
+    }
+}
+
+fn last_run<D: Disk>(disk: &D) -> Result<LastRun, log::DiskError> {
     let read = |name: &str| match disk.exists(name) {
-        true => disk.read_small(name, SMALL_FILE_BYTES_MAX).map_err(|error| BootError(error.message)),
+        true => disk.read_small(name, SMALL_FILE_BYTES_MAX),
         false => Ok(Vec::new()),
     };
     let boot = read(LAST_BOOT)?;
@@ -270,8 +453,8 @@ fn last_run<D: Disk>(disk: &D) -> Result<LastRun, BootError> {
 }
 
 /// From here on a crash is a crash: the mark of a clean stop goes before anything is written.
-fn mark_running<D: Disk>(disk: &D) -> Result<(), BootError> {
-    disk.remove(CLEAN_SHUTDOWN).map_err(|error| BootError(error.message))
+fn mark_running<D: Disk>(disk: &D) -> Result<(), log::DiskError> {
+    disk.remove(CLEAN_SHUTDOWN)
 }
 
 /// What a power loss left is recovered and durable: from here on the page cache is trusted. Before, a start that comes
@@ -280,7 +463,7 @@ pub(crate) fn mark_recovered<D: Disk>(disk: &D) -> Result<(), log::DiskError> {
     disk.write_small(LAST_BOOT, disk.boot_id().to_string().as_bytes(), false)
 }
 
-fn registration(node: &Node, rng: &mut Rng) -> Broker {
+fn registration<D: Disk>(node: &Node, directories: &[Directory<D>], rng: &mut Rng) -> Broker {
     let endpoint = |listener: &Listener| Endpoint {
         name: listener.name.clone(),
         host: node.advertised.as_ref().map_or_else(|| listener.host.clone(), |(host, _)| host.clone()),
@@ -296,14 +479,14 @@ fn registration(node: &Node, rng: &mut Rng) -> Broker {
         rack: node.rack.clone(),
         fenced: true,
         in_controlled_shutdown: false,
-        directories: vec![node.directory_id],
+        directories: directories.iter().map(|known| known.id).filter(|id| !id.is_zero()).collect(),
         cordoned_directories: Vec::new(),
     }
 }
 
-/// Whether a log directory has never been used.
-pub fn is_new<D: Disk>(disk: &D) -> bool {
-    !disk.exists(META_PROPERTIES)
+/// Whether a node with these log directories has never run.
+pub fn is_new<D: Disk>(disks: &[Result<D, Missing>]) -> bool {
+    home(disks).is_ok_and(|home| disks[home].as_ref().is_ok_and(|disk| !disk.exists(META_PROPERTIES)))
 }
 
 /// The first of `advertised.listeners` that is for clients, as `NAME://host:port`.

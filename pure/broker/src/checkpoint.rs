@@ -6,8 +6,8 @@ use crate::call::{SlotId, Step};
 use crate::seam::{ConnId, Level, Message, Output};
 use crate::shard::{Deadline, Shard};
 use crate::work::{Outcome, Work};
-use log::Disk;
 use log::checkpoint::{Offsets, encode_offsets};
+use log::{Disk, ErrorKind};
 use types::{Offset, PartitionIndex, ShardId, Text};
 
 /// How soon a moved start offset is written down.
@@ -18,6 +18,8 @@ pub(crate) const NOBODY: SlotId = SlotId { connection: ConnId(u64::MAX), number:
 /// What checkpoint files say of one partition.
 #[derive(Clone, Debug)]
 pub struct CheckpointRow {
+    /// The number of its log directory, which has checkpoint files of its own.
+    pub directory: usize,
     pub topic: Text,
     pub partition: PartitionIndex,
     pub recovery_point: Offset,
@@ -49,7 +51,7 @@ impl<D: Disk> Shard<D> {
                 Outcome::Checkpoint(rows) => Some(rows),
                 _ => None,
             });
-            shard.write_checkpoints(rows.flatten().collect());
+            shard.write_checkpoints(&rows.flatten().collect::<Vec<_>>());
             Step::Silent
         });
         self.run(NOBODY, step);
@@ -64,9 +66,16 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn write_checkpoints(&mut self, rows: Vec<CheckpointRow>) {
+    fn write_checkpoints(&mut self, rows: &[CheckpointRow]) {
+        for directory in self.online_directories().collect::<Vec<_>>() {
+            self.write_checkpoints_in(directory, rows);
+        }
+    }
+
+    fn write_checkpoints_in(&mut self, directory: usize, rows: &[CheckpointRow]) {
         let offsets = |of: fn(&CheckpointRow) -> Offset| -> Offsets {
-            rows.iter().map(|row| ((row.topic.clone(), row.partition), of(row))).collect()
+            let here = rows.iter().filter(|row| row.directory == directory);
+            here.map(|row| ((row.topic.clone(), row.partition), of(row))).collect()
         };
         let above_zero = |offsets: Offsets| offsets.into_iter().filter(|(_, offset)| *offset > Offset::ZERO).collect();
         let files = [
@@ -76,8 +85,11 @@ impl<D: Disk> Shard<D> {
             (HIGH_WATERMARKS, offsets(|row| row.high_watermark)),
         ];
         for (name, offsets) in files {
-            if let Err(error) = self.disk.write_small(name, &encode_offsets(&offsets), false) {
+            if let Err(error) = self.disk(directory).write_small(name, &encode_offsets(&offsets), false) {
                 self.log(Level::Warn, format!("a checkpoint could not be written: {error}"));
+                if error.kind == ErrorKind::Failed {
+                    return self.disk_failed(directory, &error.message);
+                }
             }
         }
     }
@@ -90,10 +102,12 @@ impl<D: Disk> Shard<D> {
         self.close_partitions();
         self.close_metadata();
         let rows = self.checkpoint_rows();
+        // A log in the last step of a move is closed in one place and opened in another.
+        let recovered = self.recovered && !self.is_swapping();
         if self.me == ShardId(0) {
-            self.shard_closed(rows, self.recovered);
+            self.shard_closed(rows, recovered);
         } else {
-            let message = Message::Closed { rows, recovered: self.recovered };
+            let message = Message::Closed { rows, recovered };
             self.out.push(Output::ToShard { to: ShardId(0), message });
             self.out.push(Output::Stopped);
         }
@@ -109,11 +123,12 @@ impl<D: Disk> Shard<D> {
             return;
         }
         let rows = std::mem::take(&mut self.closing.rows);
-        self.write_checkpoints(rows);
-        if !self.closing.unrecovered
-            && let Err(error) = self.disk.write_small(CLEAN_SHUTDOWN, b"{\"version\":0}", false)
-        {
-            self.log(Level::Warn, format!("the mark of a clean stop could not be written: {error}"));
+        self.write_checkpoints(&rows);
+        let clean = !self.closing.unrecovered;
+        for directory in self.online_directories().filter(|_| clean).collect::<Vec<_>>() {
+            if let Err(error) = self.disk(directory).write_small(CLEAN_SHUTDOWN, b"{\"version\":0}", false) {
+                self.log(Level::Warn, format!("the mark of a clean stop could not be written: {error}"));
+            }
         }
         self.out.push(Output::Stopped);
     }

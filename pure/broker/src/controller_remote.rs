@@ -12,13 +12,18 @@ use metadata::controller::{
 };
 use metadata::{Broker, Image, Refused};
 use replica::IsrProposal;
-use types::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerId, Text, TopicPartition};
+use std::collections::BTreeMap;
+use types::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerId, Text, TopicId, TopicPartition, Uuid};
 use wire::alter_partition_request::{BrokerState, PartitionData, TopicData};
+use wire::assign_replicas_to_dirs_request::{
+    DirectoryData, PartitionData as PlacedPartition, TopicData as PlacedTopic,
+};
 use wire::broker_registration_request::{Feature, Listener};
 use wire::create_topics_request::CreatableTopic;
 use wire::{
-    AllocateProducerIdsRequest, AlterPartitionRequest, AlterPartitionResponse, BrokerHeartbeatRequest,
-    BrokerRegistrationRequest, CreateTopicsRequest, CreateTopicsResponse,
+    AllocateProducerIdsRequest, AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
+    AssignReplicasToDirsResponse, BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest,
+    CreateTopicsResponse,
 };
 
 const TIMEOUT_MS: u64 = 10_000;
@@ -42,6 +47,9 @@ impl<D: Disk> Remote<D> for Shard<D> {
             ControllerWork::Decide(Command::Heartbeat(heartbeat)) => self.send_heartbeat(&at, heartbeat, to),
             ControllerWork::Decide(Command::AllocateProducerIds { broker, epoch }) => {
                 self.ask_for_producer_ids(&at, broker, epoch, to);
+            }
+            ControllerWork::Decide(Command::AssignReplicasToDirs { broker, epoch, assignments }) => {
+                self.ask_for_directories(&at, broker, epoch, &assignments, to);
             }
             ControllerWork::AlterPartition(proposals) => {
                 let image = self.image.clone();
@@ -159,6 +167,34 @@ impl<D: Disk> Shard<D> {
         self.ask_active(at, Lane::Controller, 3, &request, to, altered);
     }
 
+    fn ask_for_directories(
+        &mut self,
+        at: &Address,
+        broker: NodeId,
+        epoch: i64,
+        assignments: &[(TopicPartition, Uuid)],
+        to: ReplyTo,
+    ) {
+        let mut directories: BTreeMap<Uuid, BTreeMap<TopicId, Vec<PlacedPartition>>> = BTreeMap::new();
+        for (partition, directory) in assignments {
+            let placed = PlacedPartition { partition_index: partition.partition.0, ..Default::default() };
+            directories.entry(*directory).or_default().entry(partition.topic).or_default().push(placed);
+        }
+        let topic = |(topic_id, partitions)| PlacedTopic { topic_id, partitions, ..Default::default() };
+        let directory = |(id, topics): (Uuid, BTreeMap<_, _>)| DirectoryData {
+            id,
+            topics: topics.into_iter().map(topic).collect(),
+            ..Default::default()
+        };
+        let request = AssignReplicasToDirsRequest {
+            broker_id: broker.0,
+            broker_epoch: epoch,
+            directories: directories.into_iter().map(directory).collect(),
+            ..Default::default()
+        };
+        self.ask_active(at, Lane::Controller, 0, &request, to, assigned);
+    }
+
     fn ask_for_topics(&mut self, at: &Address, names: &[Text], to: ReplyTo) {
         // Without a number of anything the controller gives an internal topic the shape that it is to have.
         let topic = |name: &Text| CreatableTopic {
@@ -210,6 +246,23 @@ fn isr_data(change: &IsrChange) -> PartitionData {
         partition_epoch: change.partition_epoch,
         ..Default::default()
     }
+}
+
+fn assigned<D: Disk>(answer: AssignReplicasToDirsResponse) -> Outcome<D> {
+    if !answer.error_code.is_ok() {
+        return refusal(answer.error_code);
+    }
+    let mut answers = Vec::new();
+    for directory in answer.directories {
+        for topic in directory.topics {
+            for part in topic.partitions {
+                let partition =
+                    TopicPartition { topic: topic.topic_id, partition: PartitionIndex(part.partition_index) };
+                answers.push((partition, directory.id, part.error_code));
+            }
+        }
+    }
+    Outcome::Controller(Reply::AssignReplicasToDirs(Ok(answers)))
 }
 
 fn altered<D: Disk>(answer: AlterPartitionResponse) -> Outcome<D> {

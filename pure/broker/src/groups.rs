@@ -119,6 +119,9 @@ impl<D: Disk> Shard<D> {
             builder.append(self.now.wall, Some(&record.key), record.value.as_deref(), &[]);
         }
         let now = self.now;
+        if self.is_held(partition) {
+            return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+        }
         let replica = self.partitions.leader(partition).ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
         let appended = replica.append(now, builder.finish(), Origin::Coordinator, Acks::All);
         self.touch(partition);

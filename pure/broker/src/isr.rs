@@ -29,8 +29,13 @@ impl<D: Disk> Shard<D> {
         let now = self.now.at;
         let lag_max_ms = self.settings.unsigned("replica.lag.time.max.ms");
         let image = &self.image;
-        let run_of =
-            |id: NodeId| image.broker(id).filter(|broker| broker.is_alive()).map(|broker| BrokerEpoch(broker.epoch));
+        let Some(known) = image.partition(partition) else {
+            return;
+        };
+        let run_of = |id: NodeId| {
+            let eligible = image.broker(id).filter(|broker| broker.is_alive() && broker.has_directory(known));
+            eligible.map(|broker| BrokerEpoch(broker.epoch))
+        };
         let Some(replica) = self.partitions.replica(partition) else {
             return;
         };

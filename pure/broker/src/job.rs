@@ -1,9 +1,10 @@
 //! Work that takes long or waits for the disk: made here, run elsewhere, and what becomes of it.
 
+use crate::moves::{Swap, Swapping};
 use crate::seam::{Level, Output, Ticket};
 use crate::shard::Shard;
 use bytes::Bytes;
-use log::{Disk, DiskError, DiskFile, FileRange, Log, Recovery, Report};
+use log::{Disk, DiskError, DiskFile, FileRange, Log, Recovery, Report, Synced};
 use types::TopicPartition;
 
 /// A job, to be run on another thread or by the simulator.
@@ -18,6 +19,8 @@ pub enum Job<D: Disk> {
     Read(Vec<FileRange<D::File>>),
     /// Removes the folder of a deleted partition.
     RemoveFolder { disk: D, path: String },
+    /// Puts the copy of a log in the place of the log.
+    Swap(Box<Swap<D>>),
 }
 
 /// The outcome of a job.
@@ -27,6 +30,7 @@ pub enum JobDone<D: Disk> {
     Warmed(Result<(), DiskError>),
     Read(Result<Bytes, DiskError>),
     Removed(Result<(), DiskError>),
+    Swapped(Result<Synced, DiskError>),
 }
 
 /// Whom a running job is for.
@@ -34,8 +38,16 @@ pub enum JobDone<D: Disk> {
 pub(crate) enum JobFor {
     Partition(TopicPartition),
     MetadataLog,
-    Warm { waiter: u64 },
+    Warm {
+        waiter: u64,
+    },
     LoadGroups(TopicPartition),
+    /// For a replica that moves to another directory.
+    Move {
+        partition: TopicPartition,
+        id: u64,
+    },
+    Swap(Box<Swapping>),
     Nobody,
 }
 
@@ -53,6 +65,7 @@ impl<D: Disk> std::fmt::Debug for JobDone<D> {
             JobDone::Warmed(_) => "warmed",
             JobDone::Read(_) => "read",
             JobDone::Removed(_) => "removed",
+            JobDone::Swapped(_) => "swapped",
         })
     }
 }
@@ -66,6 +79,7 @@ impl<D: Disk> Job<D> {
             Job::Warm(_) => "warm",
             Job::Read(_) => "read",
             Job::RemoveFolder { .. } => "remove folder",
+            Job::Swap(_) => "swap",
         }
     }
 
@@ -81,6 +95,7 @@ impl<D: Disk> Job<D> {
             }
             Job::Read(ranges) => JobDone::Read(read_ranges(&ranges)),
             Job::RemoveFolder { disk, path } => JobDone::Removed(disk.remove_folder(&path)),
+            Job::Swap(swap) => JobDone::Swapped(swap.run()),
         }
     }
 }
@@ -113,6 +128,12 @@ impl<D: Disk> Shard<D> {
             (JobFor::MetadataLog, JobDone::Log(done)) => self.quorum_job_done(done),
             (JobFor::Warm { waiter }, JobDone::Warmed(result)) => self.warmed(waiter, result),
             (JobFor::LoadGroups(partition), JobDone::Read(read)) => self.groups_read(partition, read),
+            (JobFor::Move { partition, id }, JobDone::Read(read)) => self.move_read(partition, id, read),
+            (JobFor::Move { partition, id }, JobDone::Log(done)) => self.move_synced(partition, id, done),
+            (JobFor::Move { partition, id }, JobDone::Recovered(opened)) => {
+                self.future_opened(partition, id, opened.map(|opened| opened.0));
+            }
+            (JobFor::Swap(swap), JobDone::Swapped(done)) => self.swapped(&swap, done),
             (JobFor::Nobody, JobDone::Removed(Err(error))) => {
                 self.log(Level::Warn, format!("a deleted partition's folder could not be removed: {error}"));
             }

@@ -31,6 +31,8 @@ pub(crate) struct Lifecycle {
     pub tick_at: Option<Instant>,
     /// It has just joined and does not vote yet.
     pub wants_vote: bool,
+    /// How many directories had failed when it last said so.
+    pub failures_told: usize,
 }
 
 impl Lifecycle {
@@ -44,6 +46,7 @@ impl Lifecycle {
             leaving_until: None,
             tick_at: None,
             wants_vote,
+            failures_told: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl<D: Disk> Shard<D> {
             return self.tick_lifecycle_in(RETRY_MS);
         }
         life.asking = true;
+        life.failures_told = self.failed.len();
         let work = match life.epoch {
             None => ControllerWork::Register { broker: life.broker.clone(), last_stop: life.last_stop },
             Some(epoch) => ControllerWork::Decide(Command::Heartbeat(self.heartbeat(epoch))),
@@ -107,7 +111,7 @@ impl<D: Disk> Shard<D> {
             // Before it has seen the cluster's metadata it can promise nothing.
             want_fence: !self.image_known,
             want_shutdown: self.lifecycle.as_ref().is_some_and(|life| life.leaving_until.is_some()),
-            offline_directories: Vec::new(),
+            offline_directories: self.failed_ids(),
             cordoned_directories: None,
             others_know: false,
         }
@@ -161,7 +165,13 @@ impl<D: Disk> Shard<D> {
         if leaving && reply.should_shut_down {
             return self.leave_now();
         }
-        self.tick_lifecycle_in(if leaving || reply.is_fenced { IMPATIENT_MS } else { interval_ms });
+        let hurries = leaving || reply.is_fenced || life.failures_told < self.failed.len();
+        self.tick_lifecycle_in(if hurries { IMPATIENT_MS } else { interval_ms });
+    }
+
+    /// A directory has failed: who leads there must not wait for the next sign of life.
+    pub(crate) fn tell_failure(&mut self) {
+        self.tick_lifecycle_in(0);
     }
 
     fn tick_lifecycle_in(&mut self, ms: u64) {

@@ -19,7 +19,7 @@ pub struct Listener {
 pub struct Node {
     pub id: NodeId,
     pub cluster_id: Text,
-    /// Of the log directory.
+    /// Of the log directory with the metadata log.
     pub directory_id: Uuid,
     pub shards: u16,
     pub listeners: Vec<Listener>,

@@ -7,14 +7,14 @@ use crate::observe::PartitionFigures;
 use crate::seam::Level;
 use crate::shard::{Deadline, Shard};
 use crate::wait::{Wait, Waiting};
-use crate::work::{Acknowledge, Outcome, PartitionOp};
+use crate::work::{Acknowledge, Outcome, PartitionOp, ReplicaSize};
 use bytes::Bytes;
 use log::checkpoint::Offsets;
-use log::{Disk, DiskError, Log};
+use log::{Disk, DiskError, ErrorKind, Log};
 use replica::{Acks, Failure, Fired, Isolation, Origin, Read, Replica};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use types::{ErrorCode, Instant, Offset, PartitionIndex, Text, TopicId, TopicPartition};
+use types::{ErrorCode, Instant, Offset, Text, TopicId, TopicPartition};
 
 /// How long what was appended may wait until index entries for it are written, at most.
 const FLUSH_AFTER_MS: u64 = 1000;
@@ -46,6 +46,8 @@ impl<D: Disk> Default for Partitions<D> {
 
 pub(crate) struct Hosted<D: Disk> {
     pub topic: Text,
+    /// The number of its log directory.
+    pub directory: usize,
     pub state: State<D>,
 }
 
@@ -90,6 +92,10 @@ impl<D: Disk> Shard<D> {
         op: PartitionOp,
         to: ReplyTo,
     ) -> Option<Outcome<D>> {
+        if let PartitionOp::MoveTo { directory } = op {
+            return Some(self.move_replica(partition, directory));
+        }
+        let op = self.park(partition, op, to)?;
         match self.partitions.hosted.get_mut(&partition).map(|hosted| &mut hosted.state) {
             None => {
                 let code = match self.image.partition(partition) {
@@ -101,6 +107,10 @@ impl<D: Disk> Shard<D> {
             Some(State::Opening { parked, .. }) => {
                 parked.push((op, to));
                 None
+            }
+            Some(State::Open(replica)) if replica.offline_reason().is_some() => {
+                let reason = replica.offline_reason().unwrap_or_default();
+                Some(Outcome::refused(ErrorCode::KAFKA_STORAGE_ERROR, reason))
             }
             Some(State::Open(replica)) if !replica.is_leader() && !op.may_follower_answer() => {
                 Some(Outcome::refused(ErrorCode::NOT_LEADER_OR_FOLLOWER, ""))
@@ -177,18 +187,24 @@ impl<D: Disk> Shard<D> {
         }
         let waiter = self.next_id();
         let cold = slice.pieces.iter().filter(|piece| !piece.cached).cloned().collect();
-        self.waits.insert(waiter, Waiting { to, wait: Wait::Warm(slice) });
+        self.waits.insert(waiter, Waiting { to, wait: Wait::Warm { partition, slice } });
         self.start_job(JobFor::Warm { waiter }, Job::Warm(cold));
         None
     }
 
     pub(crate) fn warmed(&mut self, waiter: u64, result: Result<(), DiskError>) {
-        let Some(Waiting { to, wait: Wait::Warm(slice) }) = self.waits.take(waiter) else {
+        let Some(Waiting { to, wait: Wait::Warm { partition, slice } }) = self.waits.take(waiter) else {
             return;
         };
         let outcome = match result {
             Ok(()) => Outcome::Fetched(slice),
-            Err(error) => Outcome::refused(ErrorCode::KAFKA_STORAGE_ERROR, error.message),
+            Err(error) => {
+                let directory = self.partitions.hosted.get(&partition).map(|hosted| hosted.directory);
+                if let (Some(directory), ErrorKind::Failed) = (directory, error.kind) {
+                    self.disk_failed(directory, &error.message);
+                }
+                Outcome::refused(ErrorCode::KAFKA_STORAGE_ERROR, error.message)
+            }
         };
         self.done.push((to, outcome));
     }
@@ -240,7 +256,10 @@ impl<D: Disk> Shard<D> {
                 self.take_back(partition, bytes);
                 Ok(Outcome::Changed)
             }
-            PartitionOp::Produce { .. } | PartitionOp::Fetch(_) | PartitionOp::Watch { .. } => {
+            PartitionOp::Produce { .. }
+            | PartitionOp::Fetch(_)
+            | PartitionOp::Watch { .. }
+            | PartitionOp::MoveTo { .. } => {
                 unreachable!("these have their own functions")
             }
         };
@@ -264,6 +283,9 @@ impl<D: Disk> Shard<D> {
             }
             self.note_change(*partition);
             self.look_after(*partition);
+            if self.moves.contains_key(partition) {
+                self.step_move(*partition);
+            }
         }
         let told = !touched.is_empty() && self.tell_changes();
         let any = told || !fired.is_empty();
@@ -291,7 +313,7 @@ impl<D: Disk> Shard<D> {
                 if code.is_ok() { Outcome::Produced(appended) } else { Outcome::refused(code, "") }
             }
             Wait::Watch { .. } => Outcome::Changed,
-            Wait::Warm(_) | Wait::Group | Wait::Changes { .. } => unreachable!("no replica holds these"),
+            Wait::Warm { .. } | Wait::Group | Wait::Changes { .. } => unreachable!("no replica holds these"),
         };
         self.done.push((to, outcome));
     }
@@ -320,7 +342,7 @@ impl<D: Disk> Shard<D> {
                 }
                 Wait::Watch { partition } => self.cancel(partition, waiter),
                 Wait::Changes { .. } => self.changes.forget_waiter(waiter),
-                Wait::Warm(_) | Wait::Group => {}
+                Wait::Warm { .. } | Wait::Group => {}
             }
         }
     }
@@ -334,6 +356,9 @@ impl<D: Disk> Shard<D> {
     /// Starts the sync that a partition wants, and sees that it is looked after soon.
     fn look_after(&mut self, partition: TopicPartition) {
         let now = self.now.at;
+        if self.is_held(partition) {
+            return;
+        }
         let Some(replica) = self.partitions.replica(partition) else {
             return;
         };
@@ -374,6 +399,9 @@ impl<D: Disk> Shard<D> {
     fn tick_partition(&mut self, partition: TopicPartition) {
         let now = self.now;
         let mut jobs = Vec::new();
+        if self.is_held(partition) {
+            return;
+        }
         let Some(replica) = self.partitions.replica(partition) else {
             return;
         };
@@ -438,7 +466,11 @@ impl<D: Disk> Shard<D> {
             && self.offline.insert(partition)
         {
             let text = format!("{}-{} is offline: {reason}", hosted.topic, partition.partition);
+            let failed = replica.has_disk_failed().then(|| (hosted.directory, reason.to_owned()));
             self.log(Level::Error, text);
+            if let Some((directory, reason)) = failed {
+                self.disk_failed(directory, &reason);
+            }
         }
     }
 
@@ -455,18 +487,30 @@ impl<D: Disk> Shard<D> {
         self.partitions.named_replicas().map(figures).collect()
     }
 
-    pub(crate) fn partition_sizes(&self) -> Vec<(Text, PartitionIndex, u64)> {
-        let size = |(partition, topic, replica): (TopicPartition, &Text, &Replica<D>)| {
-            (topic.clone(), partition.partition, replica.log().map_or(0, Log::size_bytes))
+    pub(crate) fn partition_sizes(&self) -> Vec<ReplicaSize> {
+        let size = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
+            let State::Open(replica) = &hosted.state else { return None };
+            let log = replica.log();
+            Some(ReplicaSize {
+                topic: hosted.topic.clone(),
+                partition: partition.partition,
+                directory: hosted.directory,
+                size_bytes: log.map_or(0, Log::size_bytes),
+                lag: log.map_or(0, |log| replica.high_watermark().minus(log.end_offset()).max(0)),
+                is_future: false,
+            })
         };
-        self.partitions.named_replicas().map(size).collect()
+        self.partitions.hosted.iter().filter_map(size).chain(self.future_sizes()).collect()
     }
 
     pub(crate) fn checkpoint_rows(&self) -> Vec<CheckpointRow> {
-        let row = |(partition, topic, replica): (TopicPartition, &Text, &Replica<D>)| {
+        let mut rows = self.future_rows();
+        let row = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
+            let State::Open(replica) = &hosted.state else { return None };
             let log = replica.log()?;
             Some(CheckpointRow {
-                topic: topic.clone(),
+                directory: hosted.directory,
+                topic: hosted.topic.clone(),
                 partition: partition.partition,
                 recovery_point: log.synced_offset(),
                 log_start_offset: log.start_offset(),
@@ -474,7 +518,7 @@ impl<D: Disk> Shard<D> {
                 cleaned_to: log.cleaned_synced(),
             })
         };
-        let open = self.partitions.named_replicas().filter_map(row);
+        let open = self.partitions.hosted.iter().filter_map(row);
         // What is not open keeps what the last run knew of it.
         let is_known = |hosted: &Hosted<D>| match &hosted.state {
             State::Opening { .. } => true,
@@ -484,16 +528,19 @@ impl<D: Disk> Shard<D> {
         let kept = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
             let key = (hosted.topic.clone(), partition.partition);
             let known = |offsets: &Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
+            let last_run = &self.directories[hosted.directory].last_run;
             CheckpointRow {
-                recovery_point: known(&self.last_run.recovery_points),
-                log_start_offset: known(&self.last_run.start_offsets),
-                high_watermark: known(&self.last_run.recovery_points),
-                cleaned_to: known(&self.last_run.cleaned),
+                directory: hosted.directory,
+                recovery_point: known(&last_run.recovery_points),
+                log_start_offset: known(&last_run.start_offsets),
+                high_watermark: known(&last_run.recovery_points),
+                cleaned_to: known(&last_run.cleaned),
                 topic: hosted.topic.clone(),
                 partition: partition.partition,
             }
         };
-        open.chain(closed.map(kept)).collect()
+        rows.extend(open.chain(closed.map(kept)));
+        rows
     }
 
     /// Writes down what a quick start needs.
@@ -502,6 +549,14 @@ impl<D: Disk> Shard<D> {
             if let State::Open(replica) = &mut hosted.state {
                 replica.stop();
             }
+        }
+        let mut failures = Vec::new();
+        for (directory, log) in self.future_logs() {
+            failures.extend(log.stop().err().map(|error| (directory, error)));
+        }
+        for (directory, error) in failures {
+            let path = self.directories[directory].path.clone();
+            self.log(Level::Warn, format!("a replica on its way to {path} is copied anew: {error}"));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! partitions; the next fetch leaves when the answer to the last one is appended. What a partition is to be asked from
 //! is the replica's word, and an answer to a question that the replica would no longer ask is thrown away.
 
+use crate::moves::Move;
 use crate::peers::{Address, Lane, Question, Unanswered};
 use crate::seam::Level;
 use crate::shard::{Deadline, Shard};
@@ -258,6 +259,9 @@ impl<D: Disk> Shard<D> {
             return;
         };
         let position = replica.fetch_position();
+        if self.moves.get(&partition).is_some_and(Move::is_held) {
+            return self.pause_part(leader, partition);
+        }
         if position.is_none() || position != asked {
             return self.ask_again(leader, partition);
         }
@@ -381,7 +385,8 @@ impl<D: Disk> Shard<D> {
         self.ask_bound(&to, &topic.name, partition, position, EARLIEST, move |shard, start| {
             shard.ask_bound(&at, &name, partition, position, LATEST, move |shard, end| {
                 let (now, leader_epoch) = (shard.now, position.leader_epoch);
-                if let Some(replica) = shard.partitions.replica(partition)
+                if !shard.is_held(partition)
+                    && let Some(replica) = shard.partitions.replica(partition)
                     && replica.fetch_position() == Some(position)
                 {
                     let range = OutOfRange { leader_epoch, start_offset: start, end_offset: end };

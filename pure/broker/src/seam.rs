@@ -260,6 +260,11 @@ pub enum Message<D: Disk> {
     Doubt {
         broker: NodeId,
     },
+    /// The disk of a log directory has failed.
+    DirectoryFailed {
+        directory: usize,
+        reason: String,
+    },
     /// The broker stops now.
     Stop,
 }

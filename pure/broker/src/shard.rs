@@ -3,18 +3,19 @@
 //! `handle` takes an input and leaves outputs; nothing else has effects. A shard never waits: what takes long is a job,
 //! what another shard owns is a message, what is not there yet is a waiter or a deadline.
 
-use crate::boot::LastRun;
 use crate::call::Pending;
 use crate::call::ReplyTo;
 use crate::changes::Changes;
 use crate::checkpoint::Closing;
 use crate::controller::Controlling;
+use crate::directories::{Assignments, Directory};
 use crate::fetch_session::Sessions;
 use crate::forward::Forwarding;
 use crate::groups::Groups;
 use crate::isr::Proposals;
 use crate::job::JobFor;
 use crate::lifecycle::Lifecycle;
+use crate::moves::{Found, Move};
 use crate::node::Live;
 use crate::node::Node;
 use crate::observe::{Figures, Observation};
@@ -43,9 +44,17 @@ pub struct Shard<D: Disk> {
     pub(crate) given: Settings,
     /// As they stand under the image.
     pub(crate) settings: Live,
-    pub(crate) last_run: Arc<LastRun>,
+    pub(crate) directories: Arc<Vec<Directory<D>>>,
+    /// Those whose disk was not there at the start, or has failed since.
+    pub(crate) failed: BTreeSet<usize>,
+    pub(crate) assignments: Assignments,
+    /// Replicas on their way to another directory.
+    pub(crate) moves: BTreeMap<TopicPartition, Move<D>>,
+    /// What an earlier run left of such, until its replica is open.
+    pub(crate) futures: BTreeMap<TopicPartition, Found>,
+    /// Where replicas are to be made that are not here yet; partitions that are in the image.
+    pub(crate) preferred: BTreeMap<TopicPartition, usize>,
     pub(crate) image: Arc<Image>,
-    pub(crate) disk: D,
     pub(crate) rng: Rng,
     pub(crate) out: Outbox<D>,
     pub(crate) sessions: HashMap<ConnId, Session<D::File>>,
@@ -128,6 +137,10 @@ pub(crate) enum Deadline {
     Forward,
     /// Fetchers that paused.
     Fetchers,
+    /// Replicas that move to another directory, and have used up their rate.
+    Moves,
+    /// Replicas whose directory the controller is to be told.
+    Assignments,
     /// Followers that time alone makes late.
     Isr,
     /// What the metadata quorum does by the clock.
@@ -149,8 +162,7 @@ pub(crate) struct Parts<D: Disk> {
     pub node: Arc<Node>,
     pub image: Arc<Image>,
     pub given: Settings,
-    pub last_run: Arc<LastRun>,
-    pub disk: D,
+    pub directories: Arc<Vec<Directory<D>>>,
     pub seed: u64,
     /// Whether the image is the cluster's, and not merely none.
     pub image_known: bool,
@@ -169,7 +181,16 @@ impl<D: Disk> Shard<D> {
             image: parts.image,
             given: parts.given,
             settings,
-            last_run: parts.last_run,
+            failed: (0..)
+                .zip(&*parts.directories)
+                .filter(|(_, known)| known.disk.is_none())
+                .map(|(at, _)| at)
+                .collect(),
+            directories: parts.directories,
+            assignments: Assignments::default(),
+            moves: BTreeMap::new(),
+            futures: BTreeMap::new(),
+            preferred: BTreeMap::new(),
             done: Vec::new(),
             opening: 0,
             refusing_writes: false,
@@ -180,7 +201,6 @@ impl<D: Disk> Shard<D> {
             reopen: BTreeSet::new(),
             producer_ids: 0..0,
             closing: Closing::default(),
-            disk: parts.disk,
             rng: Rng::new(parts.seed ^ u64::from(parts.me.0) << 48),
             out: Outbox::default(),
             sessions: HashMap::default(),
@@ -280,6 +300,8 @@ impl<D: Disk> Shard<D> {
                 Deadline::Link(link) => self.check_link(link),
                 Deadline::Forward => self.retry_forwarding(),
                 Deadline::Fetchers => self.retry_fetchers(),
+                Deadline::Moves => self.retry_moves(),
+                Deadline::Assignments => self.retry_assignments(),
                 Deadline::Isr => self.consider_all_isrs(),
                 Deadline::Quorum => self.wake_quorum(),
                 Deadline::Sessions => self.end_sessions(),
@@ -319,6 +341,7 @@ impl<D: Disk> Shard<D> {
             Message::Office(office) => self.take_office(office),
             Message::Suspect { broker, epoch } => self.heartbeats_lost(broker, epoch),
             Message::Doubt { broker } => self.note_doubt(broker),
+            Message::DirectoryFailed { directory, reason } => self.directory_failed(directory, &reason),
             Message::Stop => self.stop(),
         }
     }
@@ -369,6 +392,7 @@ impl<D: Disk> Shard<D> {
             self.consider_isr(partition);
         }
         self.send_proposals();
+        self.send_assignments();
         self.run_fetchers();
     }
 

@@ -15,11 +15,36 @@ use metadata::{Image, Partition};
 use std::collections::{BTreeSet, VecDeque};
 use types::{Instant, NodeId, PartitionIndex, TopicPartition};
 
+/// The rate that is none, as Kafka's defaults have it.
+const UNLIMITED: u64 = i64::MAX.unsigned_abs();
+const MOVES_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
+
 /// What one shard may send to followers, and take in from leaders.
 #[derive(Debug, Default)]
 pub(crate) struct Throttles {
     pub leader: Throttle,
     pub follower: Throttle,
+    pub moves: Pace,
+}
+
+/// How fast replicas may move between log directories; each shard has an equal part of the broker's rate.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Bytes in a second; none where there is no limit.
+    rate: Option<u64>,
+    window: Window,
+}
+
+impl Pace {
+    pub fn left_at(&self, now: Instant) -> u64 {
+        self.rate.map_or(u64::MAX, |rate| self.window.left(now, rate))
+    }
+
+    pub fn add(&mut self, now: Instant, bytes: u64) {
+        if bytes > 0 && self.rate.is_some() {
+            self.window.add(now, bytes);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -121,10 +146,12 @@ impl<D: Disk> Shard<D> {
         let takes = |of: &Partition| of.replicas.contains(&me).then(|| of.leader != Some(me) && !of.isr.contains(&me));
         let leader = self.throttled(&image, "leader.replication.throttled", sends);
         let follower = self.throttled(&image, "follower.replication.throttled", takes);
-        let samples = (
-            self.settings.unsigned("replication.quota.window.size.seconds").saturating_mul(1000),
-            usize::try_from(self.settings.unsigned("replication.quota.window.num")).unwrap_or(usize::MAX),
-        );
+        let samples = self.samples("replication.quota.window");
+        let moves = (self.settings.unsigned(MOVES_RATE), self.samples("alter.log.dirs.replication.quota.window"));
+        let shards = u64::from(self.node.shards);
+        let pace = &mut self.throttles.moves;
+        pace.rate = (moves.0 != UNLIMITED).then(|| moves.0.div_ceil(shards));
+        (pace.window.sample_ms, pace.window.count) = moves.1;
         let throttles = &mut self.throttles;
         for (throttle, found) in [(&mut throttles.leader, leader), (&mut throttles.follower, follower)] {
             (throttle.window.sample_ms, throttle.window.count) = samples;
@@ -133,6 +160,13 @@ impl<D: Disk> Shard<D> {
                 None => *throttle = Throttle::default(),
             }
         }
+    }
+
+    /// How long each sample of a rate is, and how many count.
+    fn samples(&self, prefix: &str) -> (u64, usize) {
+        let size_ms = self.settings.unsigned(&format!("{prefix}.size.seconds")).saturating_mul(1000);
+        let count = self.settings.unsigned(&format!("{prefix}.num"));
+        (size_ms, usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// The rate of this broker, the throttled replicas of this shard, and how many of all shards lag; none where nothing is
@@ -144,7 +178,7 @@ impl<D: Disk> Shard<D> {
         role: impl Fn(&Partition) -> Option<bool>,
     ) -> Option<(u64, Vec<Candidate>, u64)> {
         let rate = self.settings.unsigned(&format!("{prefix}.rate"));
-        if rate == i64::MAX.unsigned_abs() {
+        if rate == UNLIMITED {
             return None;
         }
         let (mut here, mut lagging) = (Vec::new(), 0);

@@ -19,7 +19,7 @@ pub(crate) enum Wait<D: Disk> {
     /// A fetch of many partitions that waits for a change of any on this shard.
     Changes { since: u64 },
     /// A fetch that waits until what it found is in the page cache.
-    Warm(Slice<D::File>),
+    Warm { partition: TopicPartition, slice: Slice<D::File> },
     /// A command that a group coordinator holds (a join, a sync) or whose records are not committed yet.
     Group,
 }

@@ -13,6 +13,20 @@ use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, ProducerId,
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
+/// What one replica takes in one log directory.
+#[derive(Clone, Debug)]
+pub struct ReplicaSize {
+    pub topic: Text,
+    pub partition: PartitionIndex,
+    /// The number of its log directory.
+    pub directory: usize,
+    pub size_bytes: u64,
+    /// How many records it lacks: of what is committed, or as a future replica of what it replaces.
+    pub lag: i64,
+    /// It is to replace the one in another directory.
+    pub is_future: bool,
+}
+
 #[derive(Debug)]
 pub enum Work {
     Partition {
@@ -104,6 +118,10 @@ pub enum PartitionOp {
         before: Offset,
     },
     Producers,
+    /// The replica on this broker is wanted in another log directory.
+    MoveTo {
+        directory: usize,
+    },
     /// What a throttled follower was to be sent found no room in the answer.
     Unsent {
         bytes: u64,
@@ -116,7 +134,7 @@ impl PartitionOp {
         match self {
             PartitionOp::Fetch(read) => !read.leader_only,
             PartitionOp::Watch { isolation, .. } => *isolation != Isolation::LogEnd,
-            PartitionOp::Producers | PartitionOp::Unsent { .. } => true,
+            PartitionOp::Producers | PartitionOp::Unsent { .. } | PartitionOp::MoveTo { .. } => true,
             PartitionOp::Produce { .. }
             | PartitionOp::ListOffset { .. }
             | PartitionOp::EpochEnd { .. }
@@ -155,7 +173,7 @@ pub enum Outcome<D: Disk> {
     Quorum(Box<quorum::Response>),
     /// None where this node does not lead the quorum.
     QuorumView(Option<Box<quorum::Description>>),
-    Sizes(Vec<(Text, PartitionIndex, u64)>),
+    Sizes(Vec<ReplicaSize>),
     Checkpoint(Vec<CheckpointRow>),
 }
 

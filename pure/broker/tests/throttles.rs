@@ -95,7 +95,7 @@ fn seconds_until_in_sync(brokers: &mut Brokers, node: i32, partitions: usize) ->
 
 /// One megabyte in some partitions, which broker 2 is to copy from broker 1.
 fn filled(shards: u16) -> Brokers {
-    let mut brokers = Brokers::start(3, shards, &[]);
+    let mut brokers = Brokers::start(3, 1, shards, &[]);
     create(&mut brokers, PARTITIONS, &[1, 3]);
     for _ in 0..25 {
         (0..PARTITIONS).for_each(|partition| produce(&mut brokers, partition, 10_000));

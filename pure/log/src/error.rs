@@ -28,6 +28,12 @@ impl Error {
         }
     }
 
+    /// True where the disk itself does not do what it must, and no other log on it may be trusted to it.
+    #[must_use]
+    pub fn is_of_disk(&self) -> bool {
+        matches!(self, Error::Failed(DiskError { kind: ErrorKind::Failed, .. }))
+    }
+
     pub(crate) fn refused(code: ErrorCode, message: String) -> Error {
         Error::Refused { code, message }
     }

@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod clean;
 mod cleaning;
 mod config;
+mod copy;
 mod disk;
 mod epochs;
 mod error;

@@ -96,6 +96,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub struct MemoryDisk {
     shared: Shared,
+    root: &'static str,
 }
 
 /// An open file of a `MemoryDisk`.
@@ -302,7 +303,13 @@ impl MemoryDisk {
             counts: Counts::default(),
             rng: Rng::new(seed),
         };
-        MemoryDisk { shared: Arc::new(std::sync::Mutex::new(state)) }
+        MemoryDisk { shared: Arc::new(std::sync::Mutex::new(state)), root: "/memory" }
+    }
+
+    /// The same disk by another name, where there are several.
+    #[must_use]
+    pub fn named(self, root: &'static str) -> MemoryDisk {
+        MemoryDisk { root, ..self }
     }
 
     /// The machine stops and starts again: what was not durable is kept, lost or torn by chance. Drop everything that
@@ -523,7 +530,7 @@ impl Disk for MemoryDisk {
     }
 
     fn describe(&self, path: &str) -> String {
-        format!("/memory/{path}")
+        format!("{}/{path}", self.root)
     }
 }
 

@@ -123,7 +123,7 @@ struct View {
     in_transaction: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
     producers: BTreeMap<ProducerId, Producer>,
     /// Open transactions by their first offset.

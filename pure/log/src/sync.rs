@@ -24,6 +24,14 @@ pub struct Synced {
     result: Result<(), DiskError>,
 }
 
+impl Synced {
+    /// Why nothing is durable, where that is so.
+    #[must_use]
+    pub fn error(&self) -> Option<&DiskError> {
+        self.result.as_ref().err()
+    }
+}
+
 impl<D: Disk> SyncJob<D> {
     #[must_use]
     pub fn run(self) -> Synced {

@@ -101,6 +101,15 @@ impl Broker {
     pub fn is_alive(&self) -> bool {
         !self.fenced && !self.in_controlled_shutdown
     }
+
+    /// Whether it has the directory that its replica was put in. One that was not assigned yet is anywhere.
+    #[must_use]
+    pub fn has_directory(&self, partition: &Partition) -> bool {
+        let placed = partition.replicas.iter().zip(&partition.directories).find(|(replica, _)| **replica == self.id);
+        placed.is_none_or(|(_, directory)| {
+            directory.is_zero() || self.directories.is_empty() || self.directories.contains(directory)
+        })
+    }
 }
 
 /// A record that does not fit the image: the log is damaged, or written by a version that can do more.

@@ -165,7 +165,7 @@ impl<D: Disk> Replica<D> {
             Ok(()) => Ok(()),
             // Half of it may be done, so that nothing is known of the files.
             Err(error) => {
-                self.go_offline(error.to_string());
+                self.go_offline_for(&error);
                 Err(self.failure(error))
             }
         }

@@ -155,6 +155,13 @@ impl<D: Disk> Replica<D> {
         Ok(slice)
     }
 
+    /// Where the records from `from` on are, whoever leads: for a copy of them in another log directory.
+    pub fn read_own(&mut self, from: Offset, max_bytes: u32) -> Result<Option<FileRange<D::File>>, Failure> {
+        let log = self.online()?;
+        let range = Range { from, upper: log.end_offset(), max_bytes, min_one_batch: true };
+        log.read(&range).map_err(|error| self.failure(error))
+    }
+
     /// Whether this replica answers this reader.
     fn check_reader(&mut self, request: &Read) -> Result<(), Failure> {
         self.online()?;

@@ -13,6 +13,8 @@ use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 pub struct Offline {
     /// Names the file and what to do.
     pub reason: String,
+    /// The disk itself failed.
+    pub is_of_disk: bool,
 }
 
 /// Why a partition does not do what it was asked for.
@@ -65,7 +67,7 @@ impl<D: Disk> Replica<D> {
 
     /// A partition whose log cannot be used.
     pub fn offline(reason: String, me: NodeId) -> Replica<D> {
-        Replica::new(Err(Offline { reason }), me, Offset::ZERO)
+        Replica::new(Err(Offline { reason, is_of_disk: false }), me, Offset::ZERO)
     }
 
     fn new(log: Result<Log<D>, Offline>, me: NodeId, high_watermark: Offset) -> Replica<D> {
@@ -86,6 +88,12 @@ impl<D: Disk> Replica<D> {
     #[must_use]
     pub fn offline_reason(&self) -> Option<&str> {
         self.log.as_ref().err().map(|offline| offline.reason.as_str())
+    }
+
+    /// Whether it is offline because its disk failed, and not for what its own files hold.
+    #[must_use]
+    pub fn has_disk_failed(&self) -> bool {
+        self.log.as_ref().is_err_and(|offline| offline.is_of_disk)
     }
 
     /// The log, where the partition is online. For views: sizes, producers, offsets.
@@ -120,6 +128,21 @@ impl<D: Disk> Replica<D> {
         if let Ok(log) = &mut self.log {
             log.set_config(config);
         }
+        self.advance();
+    }
+
+    /// Goes on with a copy of its log, which is in the folder now that the log was in.
+    pub fn replace_log(&mut self, now: Instant, mut copy: Log<D>, folder: &str) {
+        let Ok(log) = &self.log else { return };
+        if copy.end_offset() != log.end_offset() {
+            let (end, wanted) = (copy.end_offset(), log.end_offset());
+            return self.go_offline(format!("{}: the copy ends at {end}, and not at {wanted}", copy.describe()));
+        }
+        copy.take_over(log, folder);
+        copy.set_high_watermark(self.high_watermark);
+        self.unsynced_since = (copy.synced_offset() < copy.end_offset()).then_some(now);
+        self.syncing = false;
+        self.log = Ok(copy);
         self.advance();
     }
 
@@ -179,13 +202,22 @@ impl<D: Disk> Replica<D> {
     /// Takes the partition offline where the error is fatal.
     pub(crate) fn fail(&mut self, error: &Error) {
         if error.is_fatal() {
-            self.go_offline(error.to_string());
+            self.go_offline_for(error);
         }
     }
 
-    pub(crate) fn go_offline(&mut self, reason: String) {
+    pub(crate) fn go_offline_for(&mut self, error: &Error) {
+        self.end(Offline { reason: error.to_string(), is_of_disk: error.is_of_disk() });
+    }
+
+    /// Serves nothing any more.
+    pub fn go_offline(&mut self, reason: String) {
+        self.end(Offline { reason, is_of_disk: false });
+    }
+
+    fn end(&mut self, offline: Offline) {
         if self.log.is_ok() {
-            self.log = Err(Offline { reason });
+            self.log = Err(offline);
             self.waiters.fail(ErrorCode::KAFKA_STORAGE_ERROR);
         }
     }

@@ -7,6 +7,7 @@ use broker::log::{Disk, DiskError, DiskResult, ErrorKind, Open, Space};
 use broker::types::{Rng, Uuid};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -31,10 +32,13 @@ struct Inner {
 
 impl LocalDisk {
     /// Takes a directory for this process alone, making it where it does not exist.
-    pub fn claim(root: &Path) -> Result<LocalDisk, String> {
+    pub fn claim(root: &Path) -> Result<LocalDisk, Unclaimed> {
         let shown = root.display();
-        std::fs::create_dir_all(root).map_err(|error| format!("cannot make the data directory {shown}: {error}"))?;
-        let root = root.canonicalize().map_err(|error| format!("cannot use the data directory {shown}: {error}"))?;
+        let unusable = |what: &str, error: io::Error| {
+            Unclaimed::Unusable(format!("cannot {what} the data directory {shown}: {error}"))
+        };
+        std::fs::create_dir_all(root).map_err(|error| unusable("make", error))?;
+        let root = root.canonicalize().map_err(|error| unusable("use", error))?;
         let lock = lock(&root)?;
         Ok(LocalDisk { inner: Arc::new(Inner { root, boot_id: boot_id(), _lock: lock }) })
     }
@@ -55,15 +59,28 @@ impl LocalDisk {
     }
 }
 
-fn lock(root: &Path) -> Result<File, String> {
+/// Why a directory is not this process's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unclaimed {
+    /// Another process has it: somebody is about to make a mistake.
+    Taken(String),
+    /// It is not there, or its disk does not work.
+    Unusable(String),
+}
+
+impl fmt::Display for Unclaimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Unclaimed::Taken(reason) | Unclaimed::Unusable(reason)) = self;
+        f.write_str(reason)
+    }
+}
+
+fn lock(root: &Path) -> Result<File, Unclaimed> {
     let path = root.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| format!("cannot write to the data directory: {}: {error}", path.display()))?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|error| {
+            Unclaimed::Unusable(format!("cannot write to the data directory: {}: {error}", path.display()))
+        })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             // The holder's process id is only help for the next one that is refused.
@@ -75,11 +92,11 @@ fn lock(root: &Path) -> Result<File, String> {
             let _ = file.read_to_string(&mut holder);
             let holder = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
             let shown = root.display();
-            Err(format!(
+            Err(Unclaimed::Taken(format!(
                 "another broker uses the data directory {shown}{holder}; stop it, or choose another --data-dir"
-            ))
+            )))
         }
-        Err(error) => Err(format!("cannot lock {}: {error}", path.display())),
+        Err(error) => Err(Unclaimed::Unusable(format!("cannot lock {}: {error}", path.display()))),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::buffers::Memory;
 use crate::clock::Clock;
 use crate::config::{Config, Listener};
-use crate::disk::LocalDisk;
+use crate::disk::{LocalDisk, Unclaimed};
 use crate::http;
 use crate::join;
 use crate::limits::Connections;
@@ -35,7 +35,7 @@ const STOP_MAX: Duration = Duration::from_secs(8);
 /// A broker that runs.
 #[derive(Debug)]
 pub struct Server {
-    data_dir: PathBuf,
+    data_dirs: Vec<PathBuf>,
     addresses: Vec<SocketAddr>,
     peer: Option<SocketAddr>,
     http: Option<SocketAddr>,
@@ -62,16 +62,20 @@ impl Server {
         let peer_listener = config.peer.as_ref().map(|peer| bind(peer, "--peer-listen", &config)).transpose()?;
         let peer = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         listeners.extend(peer_listener);
-        let disk = LocalDisk::claim(&config.data_dir)?;
-        let data_dir = disk.root().to_owned();
+        let disks = config.data_dirs.iter().map(|path| claim(path)).collect::<Result<Vec<_>, String>>()?;
+        let data_dirs = disks
+            .iter()
+            .zip(&config.data_dirs)
+            .map(|(disk, given)| disk.as_ref().map_or_else(|_| given.clone(), |disk| disk.root().to_owned()));
+        let data_dirs = data_dirs.collect();
         let clock = Clock::start();
         let shards = config.shards.unwrap_or_else(cores);
-        let join_cluster_id = match !config.join.is_empty() && broker::is_new(&disk) {
+        let join_cluster_id = match !config.join.is_empty() && broker::is_new(&disks) {
             true => Some(join::cluster_id(&config.join)?),
             false => None,
         };
         let booted = broker::boot(broker::Start {
-            disk,
+            disks,
             settings: config.settings.clone(),
             shards,
             seed: RandomState::new().hash_one(Instant::now()),
@@ -108,12 +112,12 @@ impl Server {
             let named = thread::Builder::new().name(format!("shard-{index}"));
             named.spawn(move || thread.run()).map_err(|error| format!("cannot start a thread: {error}"))?;
         }
-        Ok(Server { data_dir, addresses, peer, http: http_address, shards: mailboxes, news })
+        Ok(Server { data_dirs, addresses, peer, http: http_address, shards: mailboxes, news })
     }
 
     #[must_use]
-    pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+    pub fn data_dirs(&self) -> &[PathBuf] {
+        &self.data_dirs
     }
 
     /// Where clients are served, one address for each listener.
@@ -275,6 +279,21 @@ fn raise_open_files() {
     let raise = |current| setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum });
     if limit.current != limit.maximum && raise(limit.maximum).is_err() && raise(modest).is_err() {
         tracing::debug!("cannot raise the limit of open files above {:?}", limit.current);
+    }
+}
+
+/// A log directory that cannot be used is the broker's to judge; one that another broker uses is a mistake.
+fn claim(path: &Path) -> Result<Result<LocalDisk, broker::Missing>, String> {
+    match LocalDisk::claim(path) {
+        Ok(disk) => Ok(Ok(disk)),
+        Err(Unclaimed::Taken(reason)) => Err(reason),
+        Err(Unclaimed::Unusable(reason)) => {
+            // As it would be called if it were there.
+            let folder = path.parent().zip(path.file_name());
+            let full = folder.and_then(|(parent, name)| Some(parent.canonicalize().ok()?.join(name)));
+            let full = full.or_else(|| std::path::absolute(path).ok()).unwrap_or_else(|| path.to_owned());
+            Ok(Err(broker::Missing { path: full.display().to_string().into(), reason }))
+        }
     }
 }
 

@@ -172,6 +172,8 @@ fn listeners_of_a_stock_configuration_are_understood() {
 #[test]
 fn data_is_never_kept_under_tmp_by_itself() {
     let given = Given::new().env("HOME", "/home/somebody").with(|options| options.data_dir = None);
-    assert!(!given.read().data_dir.starts_with("/tmp"));
-    assert_eq!(Given::new().read().data_dir, PathBuf::from("data"));
+    assert!(!given.read().data_dirs[0].starts_with("/tmp"));
+    assert_eq!(Given::new().read().data_dirs, [PathBuf::from("data")]);
+    let several = Given::new().with(|options| options.data_dir = Some("/disk1,/disk2".into()));
+    assert_eq!(several.read().data_dirs, [PathBuf::from("/disk1"), PathBuf::from("/disk2")]);
 }

@@ -167,7 +167,7 @@ impl Program for BrokerProgram {
         let listener =
             Listener { name: Text::from_static("PLAINTEXT"), host: Text::from(self.host.as_str()), port: PORT };
         let start = Start {
-            disk: self.disk.clone(),
+            disks: vec![Ok(self.disk.clone())],
             settings: self.settings.clone(),
             shards: self.shards,
             seed,

@@ -1,9 +1,10 @@
-//! DescribeLogDirs 1 to 5: how much each partition takes, and how much room there is.
+//! DescribeLogDirs 1 to 5: how much each partition takes in each log directory, and how much room there is.
 //!
 //! 2 is flexible, 3 has an error for the whole (KIP-784), 4 the sizes of the volume (KIP-827), 5 says whether a
 //! directory is cordoned.
 
 use crate::call::Step;
+use crate::directories::directory_error;
 use crate::session::Request;
 use crate::shard::Shard;
 use crate::work::{Outcome, Work};
@@ -25,30 +26,42 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     });
     let works = (0..shard.node.shards).map(|number| Work::Sizes { shard: ShardId(number) }).collect();
     Ok(Step::all(works, move |shard, outcomes| {
-        let mut topics: BTreeMap<Text, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+        let mut found: BTreeMap<usize, Topics> = BTreeMap::new();
         let sizes = outcomes.into_iter().filter_map(|outcome| match outcome {
             Outcome::Sizes(sizes) => Some(sizes),
             _ => None,
         });
-        for (name, index, size_bytes) in sizes.flatten() {
-            if wanted.as_ref().is_none_or(|wanted| wanted.contains(&(name.clone(), index))) {
-                topics.entry(name).or_default().push(DescribeLogDirsPartition {
-                    partition_index: index.0,
-                    partition_size: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+        for size in sizes.flatten() {
+            if wanted.as_ref().is_none_or(|wanted| wanted.contains(&(size.topic.clone(), size.partition))) {
+                let topics = found.entry(size.directory).or_default();
+                topics.entry(size.topic).or_default().push(DescribeLogDirsPartition {
+                    partition_index: size.partition.0,
+                    partition_size: i64::try_from(size.size_bytes).unwrap_or(i64::MAX),
+                    offset_lag: size.lag,
+                    is_future_key: size.is_future,
                     ..Default::default()
                 });
             }
         }
-        request.reply(&DescribeLogDirsResponse { results: vec![result(shard, topics)], ..Default::default() })
+        let all = 0..shard.directories.len();
+        let results = all.map(|directory| result(shard, directory, found.remove(&directory).unwrap_or_default()));
+        request.reply(&DescribeLogDirsResponse { results: results.collect(), ..Default::default() })
     }))
 }
 
-fn result<D: Disk>(shard: &Shard<D>, topics: BTreeMap<Text, Vec<DescribeLogDirsPartition>>) -> DescribeLogDirsResult {
+type Topics = BTreeMap<Text, Vec<DescribeLogDirsPartition>>;
+
+fn result<D: Disk>(shard: &Shard<D>, directory: usize, topics: Topics) -> DescribeLogDirsResult {
+    let log_dir = shard.directories[directory].path.clone();
+    let error_code = directory_error(shard, directory);
+    if !error_code.is_ok() {
+        return DescribeLogDirsResult { error_code, log_dir, total_bytes: -1, usable_bytes: -1, ..Default::default() };
+    }
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let space = shard.disk.space().ok();
+    let space = shard.disk(directory).space().ok();
     let topic = |(name, partitions)| DescribeLogDirsTopic { name, partitions, ..Default::default() };
     DescribeLogDirsResult {
-        log_dir: Text::from(shard.disk.describe("")),
+        log_dir,
         topics: topics.into_iter().map(topic).collect(),
         total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
         usable_bytes: space.map_or(-1, |space| bytes(space.usable_bytes)),

@@ -282,7 +282,9 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
         let mut all = false;
         let mut data = match outcome {
             Outcome::Fetched(slice) => {
-                all = slice.length() == 0 && slice.diverging.is_none();
+                // A throttle may keep back what is there.
+                let at_end = fetching.follower.is_none() || slice.log_end_offset <= wanted.fetch_offset;
+                all = slice.length() == 0 && slice.diverging.is_none() && at_end;
                 let rack = fetching.rack.as_ref();
                 let near = rack.and_then(|rack| closer(shard, rack, wanted.fetch_offset, &slice));
                 let mut data = slice_data(slice, fetching, &mut pieces);

@@ -6,7 +6,9 @@ mod allocate_producer_ids;
 mod alter_configs;
 mod alter_partition;
 mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
+mod assign_replicas_to_dirs;
 mod broker_heartbeat;
 mod broker_registration;
 mod create_partitions;
@@ -88,6 +90,7 @@ pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::AlterReplicaLogDirs, 1, 2),
     (ApiKey::DescribeLogDirs, 1, 5),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
@@ -121,6 +124,7 @@ const BETWEEN_NODES: &[(ApiKey, i16, i16)] = &[
     (ApiKey::BrokerHeartbeat, 0, 2),
     (ApiKey::AllocateProducerIds, 0, 0),
     (ApiKey::UpdateRaftVoter, 0, 0),
+    (ApiKey::AssignReplicasToDirs, 0, 0),
 ];
 
 /// Whether a request is answered before this node has seen the cluster's metadata: what nodes ask each other, and who
@@ -199,6 +203,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         ApiKey::DescribeConfigs => describe_configs::start(shard, request, body),
         ApiKey::AlterConfigs => alter_configs::start(shard, request, body),
         ApiKey::IncrementalAlterConfigs => alter_configs::start_incremental(shard, request, body),
+        ApiKey::AlterReplicaLogDirs => alter_replica_log_dirs::start(shard, request, body),
         ApiKey::DescribeLogDirs => describe_log_dirs::start(shard, request, body),
         ApiKey::CreatePartitions => create_partitions::start(shard, request, body),
         ApiKey::DeleteGroups => delete_groups::start(shard, request, body),
@@ -216,6 +221,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         ApiKey::UnregisterBroker => unregister_broker::start(shard, request, body),
         ApiKey::DescribeQuorum => describe_quorum::start(shard, request, body),
         ApiKey::AlterPartition => alter_partition::start(shard, request, body),
+        ApiKey::AssignReplicasToDirs => assign_replicas_to_dirs::start(shard, request, body),
         ApiKey::AllocateProducerIds => allocate_producer_ids::start(shard, request, body),
         ApiKey::BrokerRegistration => broker_registration::start(shard, request, body),
         ApiKey::BrokerHeartbeat => broker_heartbeat::start(shard, request, body),

@@ -1,7 +1,9 @@
 //! Several whole brokers on disks in memory, which reach each other over links that take a millisecond each way. Jobs and
 //! messages between shards are carried out at once.
 
-use broker::{Booted, ConnId, Input, LinkId, Listener, Outbox, Output, Settings, Shard, Start, boot};
+#![allow(dead_code, reason = "each test needs a part of it")]
+
+use broker::{Booted, ConnId, Input, LinkId, Listener, Missing, Outbox, Output, Settings, Shard, Start, boot};
 use bytes::Bytes;
 use log::MemoryDisk;
 use std::collections::{BTreeMap, VecDeque};
@@ -10,6 +12,8 @@ use types::{Instant, NodeId, Now, ShardId, Text, Timestamp};
 use wire::Call;
 
 const LATENCY_US: u64 = 1000;
+/// What the disks of a broker are called.
+pub const ROOTS: [&str; 3] = ["/disk0", "/disk1", "/disk2"];
 
 /// A shard of a broker.
 type Place = (usize, usize);
@@ -29,7 +33,11 @@ struct Connection {
 
 pub struct Brokers {
     shards: Vec<Vec<Shard<MemoryDisk>>>,
-    pub disks: Vec<MemoryDisk>,
+    /// Of each broker.
+    pub disks: Vec<Vec<MemoryDisk>>,
+    settings: Vec<(String, String)>,
+    shard_count: u16,
+    cluster_id: Option<Text>,
     schedule: BTreeMap<(Instant, u64), Event>,
     next: u64,
     pub now: Now,
@@ -40,11 +48,15 @@ pub struct Brokers {
 }
 
 impl Brokers {
-    /// The first broker begins a cluster that the others join.
-    pub fn start(count: usize, shards: u16, settings: &[(&str, &str)]) -> Brokers {
+    /// The first broker begins a cluster that the others join. Each has `disks` disks.
+    pub fn start(count: usize, disks: usize, shards: u16, settings: &[(&str, &str)]) -> Brokers {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut brokers = Brokers {
             shards: Vec::new(),
             disks: Vec::new(),
+            settings,
+            shard_count: shards,
+            cluster_id: None,
             schedule: BTreeMap::new(),
             next: 0,
             now: Now { at: Instant(1_000_000), wall: Timestamp(1_700_000_000_000) },
@@ -53,31 +65,73 @@ impl Brokers {
             answers: BTreeMap::new(),
             lines: Vec::new(),
         };
-        let mut cluster_id = None;
         for at in 0..count {
-            let disk = MemoryDisk::new(at as u64 + 1);
-            let Booted { shards, cluster_id: known, .. } = boot(Start {
-                disk: disk.clone(),
-                settings: settings_of(at, settings),
-                shards,
-                seed: at as u64,
-                now: brokers.now,
-                listeners: vec![listener(at)],
-                peer: None,
-                voters: Vec::new(),
-                join: if at == 0 { Vec::new() } else { vec![(listener(0).host, listener(0).port)] },
-                join_cluster_id: cluster_id.clone(),
-            })
-            .expect("the broker starts");
-            cluster_id = Some(known);
-            brokers.disks.push(disk);
-            brokers.shards.push(shards);
-            for shard in 0..brokers.shards[at].len() {
-                brokers.plan(0, Event::Input((at, shard), Input::Started));
-            }
+            let disk = |number: usize| MemoryDisk::new((at * 8 + number) as u64 + 1).named(ROOTS[number]);
+            brokers.disks.push((0..disks).map(disk).collect());
+            brokers.shards.push(Vec::new());
+            let all = brokers.disks[at].iter().cloned().map(Ok).collect();
+            brokers.boot(at, all);
         }
         brokers.sleep_ms(3000);
         brokers
+    }
+
+    fn boot(&mut self, at: usize, disks: Vec<Result<MemoryDisk, Missing>>) {
+        let Booted { shards, cluster_id, .. } = boot(Start {
+            disks,
+            settings: settings_of(at, &self.settings),
+            shards: self.shard_count,
+            seed: self.now.at.0 + at as u64,
+            now: self.now,
+            listeners: vec![listener(at)],
+            peer: None,
+            voters: Vec::new(),
+            join: if at == 0 { Vec::new() } else { vec![(listener(0).host, listener(0).port)] },
+            join_cluster_id: self.cluster_id.clone(),
+        })
+        .expect("the broker starts");
+        self.cluster_id = Some(cluster_id);
+        self.shards[at] = shards;
+        for shard in 0..self.shards[at].len() {
+            self.plan(0, Event::Input((at, shard), Input::Started));
+        }
+    }
+
+    /// Kills a broker, numbered from 1, and starts it again, without those of its disks that are not named.
+    pub fn restart(&mut self, node: i32, with: &[usize]) {
+        let at = usize::try_from(node).expect("a node") - 1;
+        let missing = |number: usize| Missing {
+            path: Text::from(format!("{}/", ROOTS[number])),
+            reason: "it is not there".to_owned(),
+        };
+        let disks = self.disks[at].clone().into_iter().enumerate();
+        let disks = disks.map(|(number, disk)| if with.contains(&number) { Ok(disk) } else { Err(missing(number)) });
+        let disks = disks.collect();
+        let gone = |connection: &Connection| {
+            connection.called.0 == at || connection.caller.is_some_and(|(place, _)| place.0 == at)
+        };
+        let ends: Vec<ConnId> =
+            self.connections.iter().filter(|(_, known)| gone(known)).map(|(connection, _)| *connection).collect();
+        self.schedule.retain(|_, event| match event {
+            Event::Input(place, _) => place.0 != at,
+            Event::Request(connection, _) | Event::Response(connection, _) => !ends.contains(connection),
+        });
+        for connection in ends {
+            let known = self.connections.remove(&connection).expect("it was just listed");
+            match known.caller {
+                Some((place, link)) if place.0 != at => {
+                    self.links.remove(&(place, link));
+                    let reason = "it was killed".to_owned();
+                    self.plan(LATENCY_US, Event::Input(place, Input::LinkClosed { link, reason }));
+                }
+                Some((place, link)) => {
+                    self.links.remove(&(place, link));
+                    self.plan(LATENCY_US, Event::Input(known.called, Input::Closed { connection }));
+                }
+                None => {}
+            }
+        }
+        self.boot(at, disks);
     }
 
     fn plan(&mut self, in_us: u64, event: Event) {
@@ -119,16 +173,19 @@ impl Brokers {
         match event {
             Event::Input(place, input) => self.input(place, input),
             Event::Request(connection, frame) => {
-                let called = self.connections[&connection].called;
-                self.input(called, Input::Received { connection, frame });
-            }
-            Event::Response(connection, frame) => match self.connections[&connection].caller {
-                Some((place, link)) if self.links.contains_key(&(place, link)) => {
-                    self.input(place, Input::LinkReceived { link, frame: frame.slice(4..) });
+                if let Some(called) = self.connections.get(&connection).map(|known| known.called) {
+                    self.input(called, Input::Received { connection, frame });
                 }
-                Some(_) => {}
-                None => self.answers.entry(connection).or_default().push_back(frame),
-            },
+            }
+            Event::Response(connection, frame) => {
+                match self.connections.get(&connection).and_then(|known| known.caller) {
+                    Some((place, link)) if self.links.contains_key(&(place, link)) => {
+                        self.input(place, Input::LinkReceived { link, frame: frame.slice(4..) });
+                    }
+                    Some(_) => {}
+                    None => self.answers.entry(connection).or_default().push_back(frame),
+                }
+            }
         }
     }
 
@@ -176,8 +233,9 @@ impl Brokers {
                 }
             }
             Output::Hangup { link } => {
-                if let Some(connection) = self.links.remove(&(place, link)) {
-                    let called = self.connections[&connection].called;
+                if let Some(connection) = self.links.remove(&(place, link))
+                    && let Some(called) = self.connections.get(&connection).map(|known| known.called)
+                {
                     self.plan(2 * LATENCY_US, Event::Input(called, Input::Closed { connection }));
                 }
             }
@@ -220,10 +278,11 @@ impl Brokers {
     }
 }
 
-fn settings_of(at: usize, settings: &[(&str, &str)]) -> Settings {
+fn settings_of(at: usize, settings: &[(String, String)]) -> Settings {
     let id = NodeId(i32::try_from(at).expect("few nodes") + 1).to_string();
     let given = [("node.id", id.as_str())];
-    Settings::read(given.into_iter().chain(settings.iter().copied())).expect("valid settings")
+    let more = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Settings::read(given.into_iter().chain(more)).expect("valid settings")
 }
 
 fn listener(at: usize) -> Listener {

@@ -27,7 +27,7 @@ impl World {
         let given = [("node.id", "1"), ("group.initial.rebalance.delay.ms", "0")];
         let settings = Settings::read(given.into_iter().chain(settings.iter().copied())).expect("valid settings");
         let Booted { shards, .. } = boot(Start {
-            disk: disk.clone(),
+            disks: vec![Ok(disk.clone())],
             settings,
             shards,
             seed: 7,

@@ -169,8 +169,9 @@ impl Settings {
             problems.push("node.id and broker.id are two names of one setting and must not differ".to_owned());
         }
         for name in ["log.dir", "log.dirs"] {
-            if self.list(name).len() > 1 {
-                problems.push(format!("{name} names several directories; a broker has one data directory for now"));
+            let list = self.list(name);
+            if let Some(twice) = list.iter().enumerate().find(|(at, path)| list[..*at].contains(path)) {
+                problems.push(format!("{name} names {} twice", twice.1));
             }
         }
         let (low, high) =

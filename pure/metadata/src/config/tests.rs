@@ -192,7 +192,7 @@ fn settings_say_every_problem_at_once() {
     let problems = Settings::read([
         ("log.retention.hour", "1"),
         ("num.partitions", "none"),
-        ("log.dirs", "/a,/b"),
+        ("log.dirs", "/a,/b,/a"),
         ("node.id", "3"),
         ("broker.id", "4"),
     ]);
@@ -200,7 +200,7 @@ fn settings_say_every_problem_at_once() {
         unknown setting log.retention.hour; did you mean log.retention.hours?
         Invalid value none for configuration num.partitions: Not a number of type INT
         node.id and broker.id are two names of one setting and must not differ
-        log.dirs names several directories; a broker has one data directory for now"#]]
+        log.dirs names /a twice"#]]
     .assert_eq(&problems.expect_err("all are wrong").join("\n"));
 }
 

@@ -1,6 +1,6 @@
 //! Brokers come and go: registration, fencing, unregistration, and blocks of producer ids.
 
-use super::change::{Change, Rules, has_directory, walk};
+use super::change::{Change, Rules, walk};
 use super::features::SUPPORTED_FEATURES;
 use super::{LastStop, ProducerIds, Registration};
 use crate::Refused;
@@ -135,7 +135,7 @@ fn arrive(image: &Image, settings: &Settings, broker: &Broker, last_stop: LastSt
     let id = broker.id;
     let rules = Rules::new(image, settings).with(broker);
     let is_settled = |partition: &Partition| {
-        last_stop == LastStop::Clean && partition.leader == Some(id) && has_directory(broker, partition)
+        last_stop == LastStop::Clean && partition.leader == Some(id) && broker.has_directory(partition)
     };
     let concerns = |partition: &Partition| {
         let unled = partition.leader.is_none_or(|leader| !rules.is_alive(leader));
@@ -148,7 +148,7 @@ fn arrive(image: &Image, settings: &Settings, broker: &Broker, last_stop: LastSt
 }
 
 fn note_losses(change: &mut Change<'_>, broker: &Broker, last_stop: LastStop) {
-    if !has_directory(broker, change.before()) {
+    if !broker.has_directory(change.before()) {
         change.lost_log(broker.id);
     } else if last_stop == LastStop::PowerLost {
         change.lost_end(broker.id);

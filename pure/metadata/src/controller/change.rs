@@ -72,16 +72,8 @@ impl<'a> Rules<'a> {
 
     /// Whether it is alive, and the directory of its replica is not known to be lost.
     pub fn may_lead(&self, partition: &Partition, node: NodeId) -> bool {
-        self.broker(node).is_some_and(|broker| broker.is_alive() && has_directory(broker, partition))
+        self.broker(node).is_some_and(|broker| broker.is_alive() && broker.has_directory(partition))
     }
-}
-
-/// Whether the broker has the directory that its replica was put in. One that was not assigned yet is anywhere.
-pub(super) fn has_directory(broker: &Broker, partition: &Partition) -> bool {
-    let placed = partition.replicas.iter().zip(&partition.directories).find(|(replica, _)| **replica == broker.id);
-    placed.is_none_or(|(_, directory)| {
-        directory.is_zero() || broker.directories.is_empty() || broker.directories.contains(directory)
-    })
 }
 
 /// Which leader is looked for.

@@ -99,11 +99,12 @@ fn check(image: &Image, leader: NodeId, partition: &Partition, asked: &IsrChange
     if !valid || !members.contains(&leader) || recovers_again || recovers_with_others {
         return Err(ErrorCode::INVALID_REQUEST);
     }
-    if asked.isr.iter().all(|(node, epoch)| may_be_in_sync(image.broker(*node), *epoch, *node == leader)) {
-        Ok(())
-    } else {
-        Err(ErrorCode::INELIGIBLE_REPLICA)
-    }
+    // Its leader may not know yet that a replica's disk has failed.
+    let has_log = |node: NodeId| image.broker(node).is_none_or(|broker| broker.has_directory(partition));
+    let is_eligible = |(node, epoch): &(NodeId, Option<i64>)| {
+        may_be_in_sync(image.broker(*node), *epoch, *node == leader) && (*node == leader || has_log(*node))
+    };
+    if asked.isr.iter().all(is_eligible) { Ok(()) } else { Err(ErrorCode::INELIGIBLE_REPLICA) }
 }
 
 /// A leader that shuts down and has nobody to hand over to may still take somebody in, who then leads.

@@ -28,7 +28,8 @@ pub struct Serve {
     /// Nodes of a running cluster, to become one of it [controller.quorum.bootstrap.servers]
     #[arg(long, value_name = "HOST:PORT,...")]
     join: Option<String>,
-    /// Folder for all data [log.dirs; a folder for data of services or of the user where nothing is set]
+    /// Folder for all data, or one for each disk with commas between [log.dirs; a folder for data of services or of the user
+    /// where nothing is set]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// File of settings, as Kafka's server.properties
@@ -73,7 +74,8 @@ impl Serve {
 /// The one line on standard output: a program that started the broker may wait for it.
 fn say_ready(server: &Server) {
     let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
-    let (addresses, data_dir) = (addresses.join(", "), server.data_dir().display());
+    let folders: Vec<String> = server.data_dirs().iter().map(|folder| folder.display().to_string()).collect();
+    let (addresses, data_dir) = (addresses.join(", "), folders.join(", "));
     // Nobody may be reading.
     let _ = writeln!(std::io::stdout(), "vltava is ready: clients at {addresses}, data in {data_dir}");
 }

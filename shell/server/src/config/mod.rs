@@ -48,7 +48,7 @@ pub struct Config {
     pub voters: Vec<(i32, Address)>,
     /// Nodes of a cluster that runs, to be joined.
     pub join: Vec<Address>,
-    pub data_dir: PathBuf,
+    pub data_dirs: Vec<PathBuf>,
     /// None where nothing is to be served there.
     pub http: Option<Http>,
     pub limits: ConnectionLimits,
@@ -104,13 +104,13 @@ impl Config {
         let join = quorum::join(&settings)?;
         notes.extend(quorum::misplaced(&settings, &voters, listeners.iter().chain(&peer)));
         let http = http(&settings, &listeners).map_err(|problem| vec![problem])?;
-        let data_dir = data_dir(&settings, environment).map_err(|problem| vec![problem])?;
+        let data_dirs = data_dirs(&settings, environment).map_err(|problem| vec![problem])?;
         Ok(Config {
             listeners,
             peer,
             voters,
             join,
-            data_dir,
+            data_dirs,
             http,
             limits: limits(&settings).map_err(|problem| vec![problem])?,
             sockets: sockets(&settings),
@@ -177,17 +177,18 @@ fn http(settings: &Settings, listeners: &[Listener]) -> Result<Option<Http>, Str
     }
 }
 
-/// The one data directory: as set, or where this system keeps data of services and users. Never under /tmp.
-fn data_dir(settings: &Settings, environment: &[(String, String)]) -> Result<PathBuf, String> {
-    let set = settings.list("log.dirs").first().or_else(|| settings.list("log.dir").first());
+/// The data directories: as set, or the one where this system keeps data of services and users. Never under /tmp.
+fn data_dirs(settings: &Settings, environment: &[(String, String)]) -> Result<Vec<PathBuf>, String> {
+    let set = [settings.list("log.dirs"), settings.list("log.dir")].into_iter().find(|list| !list.is_empty());
     if let Some(set) = set {
-        return Ok(PathBuf::from(set.as_str()));
+        return Ok(set.iter().map(|path| PathBuf::from(path.as_str())).collect());
     }
     let variable = |name: &str| {
         let found = environment.iter().find(|(variable, _)| variable == name);
         found.map(|(_, value)| Path::new(value)).filter(|path| path.is_absolute())
     };
     platform::data_dir(variable("XDG_DATA_HOME"), variable("HOME"))
+        .map(|only| vec![only])
         .ok_or_else(|| "there is no home folder to keep data in; choose a folder with --data-dir".to_owned())
 }
 

@@ -7,8 +7,12 @@ use types::limits::RATE_SAMPLES_MAX;
 pub const TABLE: &[Definition] = &[
     int("add.partitions.to.txn.retry.backoff.max.ms", "100").at_least(0).inactive(TRANSACTIONS),
     int("add.partitions.to.txn.retry.backoff.ms", "20").at_least(1).inactive(TRANSACTIONS),
-    int("alter.log.dirs.replication.quota.window.num", "11").at_least(1).inactive(DIRECTORIES),
-    int("alter.log.dirs.replication.quota.window.size.seconds", "1").at_least(1).inactive(DIRECTORIES),
+    int("alter.log.dirs.replication.quota.window.num", "11")
+        .between(1, RATE_SAMPLES_MAX)
+        .doc("Over how many samples the rate of moves between log directories is averaged."),
+    int("alter.log.dirs.replication.quota.window.size.seconds", "1")
+        .at_least(1)
+        .doc("How long a sample of the rate of moves between log directories is."),
     boolean("auto.leader.rebalance.enable", "true")
         .doc("Whether leaderships go back to preferred leaders by themselves."),
     int("broker.heartbeat.interval.ms", "2000").doc("How often a broker tells the controller that it lives."),
@@ -79,7 +83,7 @@ pub const TABLE: &[Definition] = &[
     long("replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807")
         .at_least(0)
         .cluster_wide()
-        .inactive(DIRECTORIES),
+        .doc("Most bytes in a second that replicas copy which move between log directories; each core has its part."),
     int("replica.fetch.backoff.ms", "1000")
         .at_least(0)
         .doc("How soon a leader that does not answer is asked again; 200 ms at the most."),

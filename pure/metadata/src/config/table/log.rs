@@ -36,9 +36,11 @@ pub const TABLE: &[Definition] = &[
         .valid(Valid::ListOf(POLICIES))
         .cluster_wide()
         .doc("delete removes old segments, compact keeps the last record of each key; both may be given."),
-    list("log.dir", "/tmp/kafka-logs").doc("The data directory, where log.dirs is not set."),
+    list("log.dir", "/tmp/kafka-logs").doc("The log directories, where log.dirs is not set."),
     long("log.dir.failure.timeout.ms", "30000").at_least(1).inactive(DIRECTORIES),
-    list("log.dirs", NULL).doc("The data directory. Several directories are not supported yet and are refused."),
+    list("log.dirs", NULL).doc(
+        "The log directories. A new one begins with the metadata log in the first; replicas go where there are fewest.",
+    ),
     long("log.flush.interval.messages", "9223372036854775807")
         .at_least(1)
         .cluster_wide()

@@ -39,5 +39,6 @@ const CLEANER_IO: &str = "Not active: compaction streams segments through buffer
 const QUORUM: &str =
     "Not active: every node is a broker and a controller here, and its quorum does without this setting.";
 const REPLICATION: &str = "Not active: replication does without this setting here.";
-const DIRECTORIES: &str = "Not active: a broker has one data directory for now.";
+const DIRECTORIES: &str =
+    "Not active: a directory that failed is told as soon as there is a controller, and all others get replicas.";
 const QUEUE: &str = "Not active: requests wait in their connection, bounded by queued.max.request.bytes.";
