@@ -10,7 +10,7 @@ use crate::shard::Shard;
 use crate::work::Outcome;
 use coordinator::group::DeletedTopic;
 use log::checkpoint::{Offsets, decode_partition_metadata};
-use log::{Cleanup, Disk, Identity, Log, Recovery, Report, Trust};
+use log::{Cleanup, Disk, ErrorKind, Identity, Log, Recovery, Report, Trust};
 use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConfig};
 use metadata::names::CONSUMER_OFFSETS;
 use metadata::{Delta, Image, Topic, TopicChange};
@@ -135,13 +135,22 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let metadata = format!("{path}/{PARTITION_METADATA}");
-            let metadata = self.disk(directory).read_small(&metadata, PARTITION_METADATA_BYTES_MAX);
-            let known = metadata.ok().and_then(|bytes| decode_partition_metadata(&bytes));
-            if known == Some(place.partition.topic) {
+            let known = match self.disk(directory).read_small(&metadata, PARTITION_METADATA_BYTES_MAX) {
+                Ok(bytes) => decode_partition_metadata(&bytes),
+                Err(error) if error.kind == ErrorKind::NotFound => None,
+                // The disk does not say. The folder is opened, which says what is wrong with it and loses nothing.
+                Err(_) => Some(place.partition.topic),
+            };
+            let trust = self.directories[directory].last_run.trust;
+            // A power loss can take what tells whose a folder is, as long as no sync has covered anything in it: then it
+            // may be what an earlier topic of that name left behind.
+            let is_its = match known {
+                Some(topic) => topic == place.partition.topic,
+                None => trust != Trust::PowerLost,
+            };
+            if is_its {
                 found.push(directory);
             } else {
-                // What an earlier topic of that name left behind, or may have: a power loss can take what tells whose it
-                // is, as long as no sync has covered anything here.
                 self.put_aside(directory, &path);
             }
         }
