@@ -7,7 +7,7 @@ use super::{ConsumerEvent, ConsumerOptions, Spot};
 use crate::cluster::{Call, Cluster, Failure, Target};
 use bytes::Bytes;
 use record::Batches;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text, Timestamp, Uuid};
 use wire::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
@@ -133,6 +133,11 @@ impl Fetcher {
         self.tracks.keys().filter_map(|spot| Some((spot.clone(), self.position(spot)?))).collect()
     }
 
+    /// True where something waits to be polled, or was dropped since.
+    pub fn is_fetched(&self) -> bool {
+        !self.turn.is_empty()
+    }
+
     /// Hands over what was fetched of one partition, if anything was.
     pub fn poll(&mut self, events: &mut VecDeque<ConsumerEvent>) -> Option<Consumed> {
         while let Some(spot) = self.turn.pop_front() {
@@ -165,8 +170,9 @@ impl Fetcher {
         }
         let mut lists: BTreeMap<(NodeId, bool), Vec<Spot>> = BTreeMap::new();
         let mut fetches: BTreeMap<NodeId, BTreeMap<Spot, Ask>> = BTreeMap::new();
+        let mut unread: BTreeSet<NodeId> = BTreeSet::new();
         for (spot, track) in &self.tracks {
-            if now < track.not_before || track.waiting.is_some() {
+            if now < track.not_before && track.waiting.is_none() {
                 continue;
             }
             let topic = cluster.topic(&spot.0);
@@ -174,6 +180,10 @@ impl Fetcher {
                 continue;
             };
             let Some(leader) = known.leader else { continue };
+            if track.waiting.is_some() {
+                unread.insert(leader);
+                continue;
+            }
             match track.state {
                 State::Unknown(reset) => {
                     lists.entry((leader, reset == Reset::Earliest)).or_default().push(spot.clone())
@@ -189,7 +199,8 @@ impl Fetcher {
             self.list(now, cluster, leader, is_earliest, spots);
         }
         for (leader, wanted) in fetches {
-            let is_busy = self.fetches.values().any(|asked| asked.node == leader);
+            // A fetch now would leave out what waits to be read, and hold up the next one until there is more elsewhere.
+            let is_busy = unread.contains(&leader) || self.fetches.values().any(|asked| asked.node == leader);
             if !is_busy && cluster.load(now, leader).is_some() {
                 self.fetch(now, cluster, leader, wanted);
             }

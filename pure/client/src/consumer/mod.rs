@@ -170,8 +170,9 @@ impl Consumer {
 
     /// What was read of one partition, and where that ends.
     pub fn poll(&mut self, now: Instant) -> Option<Consumed> {
+        let was_fetched = self.fetcher.is_fetched();
         let consumed = self.fetcher.poll(&mut self.events);
-        if consumed.is_some() {
+        if was_fetched {
             self.drive(now);
         }
         consumed
