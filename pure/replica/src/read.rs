@@ -196,9 +196,13 @@ impl<D: Disk> Replica<D> {
         }
         // A follower whose records are all of epochs that are deleted here may lack some of them and have others: how long
         // such an epoch was is not known any more.
+        let term = self.leader_epoch;
         let log = self.online()?;
         let start = log.start_offset();
-        let is_deleted = start > Offset::ZERO && log.epoch_at(start).is_some_and(|first| asked < first);
+        // Where nothing is left, the next record will be of this term.
+        let nothing_left = log.latest_epoch().is_none() && start == log.end_offset();
+        let first = if nothing_left { Some(term) } else { log.epoch_at(start) };
+        let is_deleted = start > Offset::ZERO && first.is_some_and(|first| asked < first);
         if request.fetcher.is_some() && is_deleted {
             let message = format!("epoch {asked}, which the follower has records of, is deleted here");
             return Err(Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message));

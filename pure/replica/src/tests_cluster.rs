@@ -553,6 +553,28 @@ fn a_leader_does_not_know_how_long_a_deleted_epoch_was() {
 }
 
 #[test]
+fn a_leader_with_nothing_left_does_not_know_how_long_an_epoch_was() {
+    let now = Now { at: Instant(1000), wall: Timestamp(1) };
+    let identity = Identity { folder: "t-0".into(), topic: Uuid([7; 16]) };
+    let mut log = Log::create(MemoryDisk::new(1), identity, config(1), now);
+    log.truncate_fully_and_start_at(now, Offset(3)).unwrap();
+    let mut one = Replica::open(log, NodeId(1), Offset(3));
+    let (replicas, isr) = (vec![NodeId(1), NodeId(2)], vec![NodeId(1)]);
+    let (leader_epoch, partition_epoch) = (LeaderEpoch(4), PartitionEpoch(4));
+    one.become_leader(now.at, &Leadership { leader_epoch, partition_epoch, replicas, isr });
+    let fetcher = Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO };
+    let mut ask = |offset, epoch| {
+        let last_fetched_epoch = LeaderEpoch(epoch);
+        let read = Read { offset: Offset(offset), last_fetched_epoch, fetcher: Some(fetcher), ..Read::default() };
+        one.read(now, &read).map(|slice| slice.diverging).map_err(|failure| failure.code)
+    };
+    assert_eq!(ask(6, 1), Err(ErrorCode::OFFSET_OUT_OF_RANGE));
+    assert_eq!(ask(3, 1), Err(ErrorCode::OFFSET_OUT_OF_RANGE), "what lies below may be other records");
+    assert_eq!(ask(3, 4), Ok(None));
+    assert_eq!(ask(3, -1), Ok(None), "it has begun anew");
+}
+
+#[test]
 fn a_follower_out_of_range_begins_anew_or_cuts_back() {
     let mut fixture = Fixture::new();
     for command in ["lead 3.0 1,2", "append 3", "append 2", "copy 2"] {

@@ -319,16 +319,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
             files.push(pieces);
             last_with_records = Some(key.clone());
         }
-        let told = Told {
-            must: length > 0
-                || !data.error_code.is_ok()
-                || data.preferred_read_replica >= 0
-                || data.diverging_epoch != Default::default(),
-            error: !data.error_code.is_ok(),
-            all,
-            high_watermark: Offset(data.high_watermark),
-            log_start_offset: Offset(data.log_start_offset),
-        };
+        let told = told(&data, length, all);
         let news = fetching.session == 0 || shard.fetch_sessions.tell(fetching.session, key, told);
         if news || !fetching.incremental {
             push(&mut responses, &key.0, data);
@@ -342,6 +333,18 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     let node_endpoints = leaders.into_brokers().map(endpoint).collect();
     let response = FetchResponse { session_id: fetching.session, responses, node_endpoints, ..Default::default() };
     fetching.request.reply_with(&response, &files)
+}
+
+/// What the session is to remember of an answer with so many bytes of records.
+fn told(data: &PartitionData, length: u32, all: bool) -> Told {
+    let error = !data.error_code.is_ok();
+    Told {
+        must: length > 0 || error || data.preferred_read_replica >= 0 || data.diverging_epoch != Default::default(),
+        error,
+        all,
+        high_watermark: Offset(data.high_watermark),
+        log_start_offset: Offset(data.log_start_offset),
+    }
 }
 
 fn endpoint(broker: Reachable) -> NodeEndpoint {
