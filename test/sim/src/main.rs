@@ -97,12 +97,6 @@ fn fresh(tally: &mut Tally, kind: Option<Kind>, time: Duration) {
         if Instant::now() >= end {
             return;
         }
-        tally.run(seed, kind.or(mixed(seed)));
+        tally.run(seed, kind);
     }
-}
-
-/// Of fresh seeds every fourth is a cluster's; the others draw what they are. Those that judge every change are one
-/// broker's as long as clusters are known to fail in some (`--kind cluster`).
-fn mixed(seed: u64) -> Option<Kind> {
-    (seed % 4 == 3).then_some(Kind::Cluster)
 }
