@@ -10,7 +10,7 @@ use crate::shard::Shard;
 use crate::work::Outcome;
 use coordinator::group::DeletedTopic;
 use log::checkpoint::{Offsets, decode_partition_metadata};
-use log::{Cleanup, Disk, ErrorKind, Identity, Log, Recovery, Report, Trust};
+use log::{Cleanup, Disk, DiskError, ErrorKind, Identity, Log, Recovery, Report, Trust};
 use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConfig};
 use metadata::names::CONSUMER_OFFSETS;
 use metadata::{Delta, Image, Topic, TopicChange};
@@ -134,13 +134,8 @@ impl<D: Disk> Shard<D> {
             if !self.disk(directory).exists(&path) {
                 continue;
             }
-            let metadata = format!("{path}/{PARTITION_METADATA}");
-            let known = match self.disk(directory).read_small(&metadata, PARTITION_METADATA_BYTES_MAX) {
-                Ok(bytes) => decode_partition_metadata(&bytes),
-                Err(error) if error.kind == ErrorKind::NotFound => None,
-                // The disk does not say. The folder is opened, which says what is wrong with it and loses nothing.
-                Err(_) => Some(place.partition.topic),
-            };
+            // A disk that does not say is left to the opening, which says what is wrong with it and loses nothing.
+            let known = self.topic_of_folder(directory, &path).unwrap_or(Some(place.partition.topic));
             let trust = self.directories[directory].last_run.trust;
             // A power loss can take what tells whose a folder is, as long as no sync has covered anything in it: then it
             // may be what an earlier topic of that name left behind.
@@ -272,14 +267,17 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn recover_partition(&mut self, place: Placed, directory: usize) {
-        let index = place.partition.partition;
-        let config = self.topic_config(place.partition.topic, &place.topic);
-        let identity = Identity { folder: folder(&place.topic, index).into(), topic: place.partition.topic };
-        let key = (place.topic.clone(), index);
-        let known = |offsets: &Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
+    /// How a log is opened that an earlier run left in a directory: with what that directory's files say of the partition.
+    pub(crate) fn recovery(
+        &self,
+        directory: usize,
+        partition: (Text, PartitionIndex),
+        identity: Identity,
+        config: Arc<log::Config>,
+    ) -> Recovery<D> {
         let last_run = &self.directories[directory].last_run;
-        let recovery = Recovery {
+        let known = |offsets: &Offsets| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
+        Recovery {
             disk: self.disk(directory).clone(),
             identity,
             config,
@@ -288,7 +286,24 @@ impl<D: Disk> Shard<D> {
             recovery_point: known(&last_run.recovery_points),
             start_offset: known(&last_run.start_offsets),
             cleaned_to: known(&last_run.cleaned),
-        };
+        }
+    }
+
+    /// The topic that a folder says it belongs to; none where it does not say. The error is a disk that could not be read.
+    pub(crate) fn topic_of_folder(&self, directory: usize, path: &str) -> Result<Option<TopicId>, DiskError> {
+        let metadata = format!("{path}/{PARTITION_METADATA}");
+        match self.disk(directory).read_small(&metadata, PARTITION_METADATA_BYTES_MAX) {
+            Ok(bytes) => Ok(decode_partition_metadata(&bytes)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn recover_partition(&mut self, place: Placed, directory: usize) {
+        let index = place.partition.partition;
+        let config = self.topic_config(place.partition.topic, &place.topic);
+        let identity = Identity { folder: folder(&place.topic, index).into(), topic: place.partition.topic };
+        let recovery = self.recovery(directory, (place.topic.clone(), index), identity, config);
         let state = State::Opening { parked: Vec::new() };
         self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, directory, state });
         self.opening += 1;

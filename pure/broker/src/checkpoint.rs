@@ -7,7 +7,7 @@ use crate::seam::{ConnId, Level, Message, Output};
 use crate::shard::{Deadline, Shard};
 use crate::work::{Outcome, Work};
 use log::checkpoint::{Offsets, encode_offsets};
-use log::{Disk, ErrorKind};
+use log::{Disk, ErrorKind, Log};
 use types::{Offset, PartitionIndex, ShardId, Text};
 
 /// How soon a moved start offset is written down.
@@ -26,6 +26,26 @@ pub struct CheckpointRow {
     pub log_start_offset: Offset,
     pub high_watermark: Offset,
     pub cleaned_to: Offset,
+}
+
+impl CheckpointRow {
+    pub(crate) fn of<D: Disk>(
+        log: &Log<D>,
+        high_watermark: Offset,
+        directory: usize,
+        topic: Text,
+        partition: PartitionIndex,
+    ) -> CheckpointRow {
+        CheckpointRow {
+            directory,
+            topic,
+            partition,
+            recovery_point: log.synced_offset(),
+            log_start_offset: log.start_offset(),
+            high_watermark,
+            cleaned_to: log.cleaned_synced(),
+        }
+    }
 }
 
 /// How far a clean stop has come, on shard 0.

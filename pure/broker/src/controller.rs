@@ -19,7 +19,7 @@ use metadata::{Broker, Delta, Image, Record, wire_version};
 use quorum::{AppendError, Entry, Quorum};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, Rng, ShardId, Uuid};
+use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, Rng, Uuid};
 
 /// How soon the controller looks again where leaders are to be given back and not all were.
 const BALANCE_AGAIN_MS: u64 = 1_000;
@@ -363,10 +363,7 @@ impl<D: Disk> Shard<D> {
         if first || !controlling.delta.is_empty() {
             let delta = Arc::new(std::mem::take(&mut controlling.delta));
             let image = Arc::new(controlling.image.clone());
-            for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
-                let message = Message::Image { image: image.clone(), delta: delta.clone() };
-                self.out.push(Output::ToShard { to, message });
-            }
+            self.tell_other_shards(|| Message::Image { image: image.clone(), delta: delta.clone() });
             self.apply_image(image, &delta);
             self.schedule_sessions();
         }

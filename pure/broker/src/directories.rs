@@ -8,9 +8,9 @@ use crate::boot::LastRun;
 use crate::call::Step;
 use crate::checkpoint::NOBODY;
 use crate::partitions::State;
-use crate::seam::{Level, Message, Output};
+use crate::seam::{Level, Message};
 use crate::shard::{Deadline, Shard};
-use crate::work::{ControllerWork, Outcome, Work};
+use crate::work::{Outcome, Work};
 use log::Disk;
 use metadata::controller::{Command, Reply};
 use std::collections::BTreeSet;
@@ -147,8 +147,10 @@ impl<D: Disk> Shard<D> {
         }
         self.assignments.asking = true;
         let command = Command::AssignReplicasToDirs { broker: self.node.id, epoch, assignments };
-        let work = Work::Controller(Box::new(ControllerWork::Decide(command)));
-        self.run(NOBODY, Step::one(work, |shard: &mut Shard<D>, outcome| shard.assigned_by(outcome)));
+        self.run(
+            NOBODY,
+            Step::one(Work::controller(command), |shard: &mut Shard<D>, outcome| shard.assigned_by(outcome)),
+        );
     }
 
     fn assigned_by(&mut self, outcome: Outcome<D>) -> Step<D> {
@@ -185,10 +187,7 @@ impl<D: Disk> Shard<D> {
         if directory == HOME || self.failed.contains(&directory) {
             return;
         }
-        for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
-            let message = Message::DirectoryFailed { directory, reason: reason.to_owned() };
-            self.out.push(Output::ToShard { to, message });
-        }
+        self.tell_other_shards(|| Message::DirectoryFailed { directory, reason: reason.to_owned() });
         let path = &self.directories[directory].path;
         let text = format!("the log directory {path} has failed, and the replicas in it are offline: {reason}");
         self.log(Level::Error, text);

@@ -4,7 +4,7 @@
 use crate::api::{AFTER_KILL, AFTER_POWER_LOSS};
 use crate::call::Step;
 use crate::checkpoint::NOBODY;
-use crate::seam::{Level, Message, Output};
+use crate::seam::{Level, Message};
 use crate::shard::{Deadline, Shard};
 use crate::work::{ControllerWork, Outcome, Work};
 use log::Disk;
@@ -204,9 +204,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn leave_now(&mut self) {
-        for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
-            self.out.push(Output::ToShard { to, message: Message::Stop });
-        }
+        self.tell_other_shards(|| Message::Stop);
         self.stop();
     }
 }

@@ -14,8 +14,7 @@ use crate::seam::Level;
 use crate::shard::{Deadline, Shard};
 use crate::work::{Outcome, PartitionOp, ReplicaSize};
 use bytes::Bytes;
-use log::checkpoint::decode_partition_metadata;
-use log::{Disk, DiskError, Identity, Log, Recovery, SyncJob, Synced};
+use log::{Disk, DiskError, Identity, Log, SyncJob, Synced};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::{ErrorCode, Offset, PartitionIndex, TopicPartition};
@@ -28,7 +27,6 @@ const FOLDER_NAME_BYTES_MAX: usize = 255;
 const COPY_BYTES: u32 = 1 << 20;
 /// How soon a move that must wait for its rate looks again.
 const PACE_MS: u64 = 100;
-const METADATA_BYTES_MAX: usize = 4 << 10;
 
 /// A future replica that an earlier run left behind.
 pub(crate) struct Found {
@@ -179,15 +177,11 @@ impl<D: Disk> Shard<D> {
 
     /// The partition lives here no longer. A last step that is under way takes its folders along when it is done.
     pub(crate) fn drop_move(&mut self, partition: TopicPartition, code: ErrorCode) {
-        let Some(ended) = self.moves.remove(&partition) else {
-            return;
-        };
-        let is_swapping = ended.held.is_some();
+        let held = self.moves.get_mut(&partition).and_then(|known| known.held.take());
+        let is_swapping = held.is_some();
         let refused = |(_, to)| (to, Outcome::refused(code, ""));
-        self.done.extend(ended.held.unwrap_or_default().into_iter().map(refused));
-        if !is_swapping && self.is_online(ended.directory) {
-            self.remove_folder(ended.directory, &ended.folder, partition);
-        }
+        self.done.extend(held.unwrap_or_default().into_iter().map(refused));
+        self.cancel_move(partition, !is_swapping);
     }
 
     /// Whether nothing may be done to a replica at the moment, for its folder is about to be another.
@@ -208,7 +202,7 @@ impl<D: Disk> Shard<D> {
 
     /// Does what is next for a move.
     pub(crate) fn step_move(&mut self, partition: TopicPartition) {
-        let pace = self.move_pace();
+        let pace = self.throttles.moves.left_at(self.now.at);
         let working = self.jobs.values().any(|job| matches!(job, JobFor::Partition(other) if *other == partition));
         let (now, stopping) = (self.now, self.stopping);
         let (Some(entry), Some(replica)) = (self.moves.get_mut(&partition), self.partitions.replica(partition)) else {
@@ -397,11 +391,6 @@ impl<D: Disk> Shard<D> {
         all.into_iter().for_each(|partition| self.step_move(partition));
     }
 
-    /// Bytes that may be copied now.
-    fn move_pace(&self) -> u64 {
-        self.throttles.moves.left_at(self.now.at)
-    }
-
     /// A directory has failed: moves to it and from it end.
     pub(crate) fn end_moves_of(&mut self, directory: usize) {
         let concerns = |(partition, known): (&TopicPartition, &Move<D>)| {
@@ -437,8 +426,7 @@ impl<D: Disk> Shard<D> {
     fn future_of(&self, directory: usize, name: &str) -> Option<TopicPartition> {
         let (stem, _) = name.strip_suffix(FUTURE_FOLDER)?.rsplit_once('.')?;
         let partition = PartitionIndex(stem.rsplit_once('-')?.1.parse().ok()?);
-        let metadata = self.disk(directory).read_small(&format!("{name}/partition.metadata"), METADATA_BYTES_MAX);
-        Some(TopicPartition { topic: decode_partition_metadata(&metadata.ok()?)?, partition })
+        Some(TopicPartition { topic: self.topic_of_folder(directory, name).ok()??, partition })
     }
 
     /// What an earlier run left behind is gone on with, or goes where it is of no use.
@@ -457,19 +445,8 @@ impl<D: Disk> Shard<D> {
             return;
         };
         let topic = self.partitions.hosted[&partition].topic.clone();
-        let last_run = &self.directories[directory].last_run;
-        let key = (topic, partition.partition);
-        let known = |offsets: &log::checkpoint::Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
-        let recovery = Recovery {
-            disk: self.disk(directory).clone(),
-            identity: Identity { folder: folder.as_str().into(), topic: partition.topic },
-            config,
-            now: self.now,
-            trust: last_run.trust,
-            recovery_point: known(&last_run.recovery_points),
-            start_offset: known(&last_run.start_offsets),
-            cleaned_to: known(&last_run.cleaned),
-        };
+        let identity = Identity { folder: folder.as_str().into(), topic: partition.topic };
+        let recovery = self.recovery(directory, (topic, partition.partition), identity, config);
         let id = self.insert_move(partition, directory, folder, None);
         self.start_job(JobFor::Move { partition, id }, Job::Recover(Box::new(recovery)));
     }
@@ -520,15 +497,8 @@ impl<D: Disk> Shard<D> {
         let row = |(partition, known): (&TopicPartition, &Move<D>)| {
             let (log, hosted) = (known.log.as_ref()?, self.partitions.hosted.get(partition)?);
             let State::Open(replica) = &hosted.state else { return None };
-            Some(CheckpointRow {
-                directory: known.directory,
-                topic: hosted.topic.clone(),
-                partition: partition.partition,
-                recovery_point: log.synced_offset(),
-                log_start_offset: log.start_offset(),
-                high_watermark: replica.high_watermark(),
-                cleaned_to: log.cleaned_synced(),
-            })
+            let (topic, high_watermark) = (hosted.topic.clone(), replica.high_watermark());
+            Some(CheckpointRow::of(log, high_watermark, known.directory, topic, partition.partition))
         };
         self.moves.iter().filter_map(row).collect()
     }

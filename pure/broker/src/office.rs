@@ -1,12 +1,12 @@
 //! Who holds the controller's office, as every shard knows it, and where nodes are reached.
 
 use crate::peers::Address;
-use crate::seam::{ConnId, Message, Output};
+use crate::seam::{ConnId, Message};
 use crate::shard::Shard;
 use bytes::Bytes;
 use log::Disk;
 use std::net::IpAddr;
-use types::{NodeId, ShardId};
+use types::NodeId;
 
 /// The active controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,7 @@ impl<D: Disk> Shard<D> {
         if self.office == office {
             return;
         }
-        for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
-            self.out.push(Output::ToShard { to, message: Message::Office(office.clone()) });
-        }
+        self.tell_other_shards(|| Message::Office(office.clone()));
         self.take_office(office);
     }
 

@@ -508,15 +508,8 @@ impl<D: Disk> Shard<D> {
         let row = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
             let State::Open(replica) = &hosted.state else { return None };
             let log = replica.log()?;
-            Some(CheckpointRow {
-                directory: hosted.directory,
-                topic: hosted.topic.clone(),
-                partition: partition.partition,
-                recovery_point: log.synced_offset(),
-                log_start_offset: log.start_offset(),
-                high_watermark: replica.high_watermark(),
-                cleaned_to: log.cleaned_synced(),
-            })
+            let (topic, high_watermark) = (hosted.topic.clone(), replica.high_watermark());
+            Some(CheckpointRow::of(log, high_watermark, hosted.directory, topic, partition.partition))
         };
         let open = self.partitions.hosted.iter().filter_map(row);
         // What is not open keeps what the last run knew of it.

@@ -147,8 +147,8 @@ impl<D: Disk> Shard<D> {
         for partition in std::mem::take(&mut fetcher.changed) {
             let Some(part) = fetcher.parts.get_mut(&partition) else { continue };
             let position = self.partitions.replica(partition).and_then(|replica| replica.fetch_position());
-            let in_sync = self.image.partition(partition).is_some_and(|known| known.isr.contains(&me));
-            let left = self.throttles.follower.left(now, partition).filter(|_| !in_sync && !part.caught_up);
+            let in_sync = || self.image.partition(partition).is_some_and(|known| known.isr.contains(&me));
+            let left = self.throttles.follower.left(now, partition).filter(|_| !part.caught_up && !in_sync());
             let paused = part.pause_until.is_some_and(|until| until > now) || left == Some(0);
             let max_bytes =
                 left.and_then(|left| i32::try_from(left).ok()).map_or(max_bytes, |left| left.min(max_bytes));

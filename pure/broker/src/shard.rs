@@ -346,6 +346,13 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Says the same to all other shards.
+    pub(crate) fn tell_other_shards(&mut self, message: impl Fn() -> Message<D>) {
+        for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
+            self.out.push(Output::ToShard { to, message: message() });
+        }
+    }
+
     /// The shard that a work belongs to.
     pub(crate) fn owner(&self, work: &Work) -> ShardId {
         match work {

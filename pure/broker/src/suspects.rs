@@ -43,9 +43,7 @@ impl<D: Disk> Shard<D> {
     /// and ask who leads now. One that is told of the dead leader once more may not ask again for two seconds; one that
     /// is told of none asks again sooner.
     pub(crate) fn doubt(&mut self, broker: NodeId) {
-        for to in (0..self.node.shards).map(ShardId).filter(|shard| *shard != self.me) {
-            self.out.push(Output::ToShard { to, message: Message::Doubt { broker } });
-        }
+        self.tell_other_shards(|| Message::Doubt { broker });
         self.note_doubt(broker);
     }
 

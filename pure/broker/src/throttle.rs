@@ -210,7 +210,7 @@ impl<D: Disk> Shard<D> {
 
     /// An answer to a follower had no room for these bytes, which their partitions' shards have counted as sent.
     pub(crate) fn count_as_unsent(&mut self, unsent: Vec<(TopicPartition, u64)>) {
-        if unsent.is_empty() || !self.throttles.leader.is_on() {
+        if unsent.is_empty() {
             return;
         }
         let work = |(partition, bytes)| Work::Partition { partition, op: PartitionOp::Unsent { bytes } };

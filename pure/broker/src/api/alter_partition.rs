@@ -6,7 +6,7 @@
 use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
-use crate::work::{ControllerWork, Outcome, Work};
+use crate::work::{Outcome, Work};
 use ::metadata::controller::{Command, IsrChange, PartitionState, Reply};
 use log::Disk;
 use types::codec::{DecodeError, Reader};
@@ -28,7 +28,7 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         epoch: asked.broker_epoch,
         partitions: changes.collect(),
     };
-    let work = Work::Controller(Box::new(ControllerWork::Decide(command)));
+    let work = Work::controller(command);
     Ok(Step::one(work, move |shard, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::AlterPartition(Ok(answers))) => {

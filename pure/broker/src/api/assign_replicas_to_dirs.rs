@@ -3,7 +3,7 @@
 use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
-use crate::work::{ControllerWork, Outcome, Work};
+use crate::work::{Outcome, Work};
 use ::metadata::controller::{Command, Reply};
 use log::Disk;
 use types::codec::{DecodeError, Reader};
@@ -22,11 +22,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     }
     shard.figures.error(request.key, ErrorCode::NONE);
     let (broker, epoch) = (NodeId(asked.broker_id), asked.broker_epoch);
-    let work = Work::Controller(Box::new(ControllerWork::Decide(Command::AssignReplicasToDirs {
-        broker,
-        epoch,
-        assignments,
-    })));
+    let work = Work::controller(Command::AssignReplicasToDirs { broker, epoch, assignments });
     Ok(Step::one(work, move |_, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::AssignReplicasToDirs(Ok(answers))) => {

@@ -5,7 +5,7 @@
 use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
-use crate::work::{ControllerWork, Outcome, Work};
+use crate::work::{Outcome, Work};
 use ::metadata::controller::{Command, Heartbeat, Reply};
 use log::Disk;
 use types::codec::{DecodeError, Reader};
@@ -25,7 +25,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         cordoned_directories: asked.cordoned_log_dirs,
         others_know: false,
     };
-    let work = Work::Controller(Box::new(ControllerWork::Decide(Command::Heartbeat(heartbeat))));
+    let work = Work::controller(Command::Heartbeat(heartbeat));
     Ok(Step::one(work, move |shard, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::Heartbeat(Ok(reply))) => BrokerHeartbeatResponse {

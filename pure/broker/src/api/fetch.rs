@@ -231,7 +231,8 @@ fn consider<D: Disk>(shard: &mut Shard<D>, fetching: Fetching, outcomes: Vec<Out
     if enough || shard.now.at >= fetching.deadline || shard.stopping {
         return answer(shard, &fetching, outcomes);
     }
-    if fetching.follower.is_some() {
+    let counts = fetching.follower.is_some() && shard.throttles.leader.is_on();
+    if counts {
         let unsent = fetching.parts.iter().zip(&outcomes).filter_map(|((key, _), outcome)| match outcome {
             Outcome::Fetched(slice) if slice.length() > 0 => Some((resolve(shard, key).ok()?, slice.length())),
             _ => None,
@@ -277,6 +278,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
     let mut last_with_records = None;
     let mut leaders = Leaders::default();
     let mut unsent = Vec::new();
+    let counts = fetching.follower.is_some() && shard.throttles.leader.is_on();
     for ((key, wanted), outcome) in fetching.parts.iter().zip(outcomes) {
         let mut pieces = Vec::new();
         let mut all = false;
@@ -307,7 +309,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
         shard.figures.error(fetching.request.key, data.error_code);
         let whole: u64 = pieces.iter().map(|piece| u64::from(piece.length)).sum();
         let length = cut(&mut pieces, &mut left, files.is_empty());
-        if fetching.follower.is_some()
+        if counts
             && whole > u64::from(length)
             && let Ok(partition) = resolve(shard, key)
         {
