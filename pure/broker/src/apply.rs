@@ -47,7 +47,7 @@ impl<D: Disk> Shard<D> {
 
     /// The metadata has changed.
     pub(crate) fn apply_image(&mut self, image: Arc<Image>, delta: &Delta) {
-        self.image = image;
+        let before = std::mem::replace(&mut self.image, image);
         if !self.image_known {
             self.settings.values = self.given.with_dynamic(&self.image);
             self.configure_groups();
@@ -78,6 +78,7 @@ impl<D: Disk> Shard<D> {
             }
         }
         for broker in &delta.brokers {
+            self.note_leaving(*broker, &before);
             self.refetch_from(*broker);
         }
         if !deleted.is_empty() {

@@ -99,6 +99,15 @@ impl Live {
 impl<D: Disk> Shard<D> {
     /// The brokers that are alive, as the client of this connection can reach them.
     pub(crate) fn reachable_brokers(&self, connection: ConnId) -> Vec<Reachable> {
+        self.as_reached(connection, metadata::Broker::is_alive)
+    }
+
+    /// As clients are to know them: also those that were alive a moment ago.
+    pub(crate) fn known_brokers(&self, connection: ConnId) -> Vec<Reachable> {
+        self.as_reached(connection, |broker| broker.is_alive() || self.left_lately(broker.id))
+    }
+
+    fn as_reached(&self, connection: ConnId, shown: impl Fn(&metadata::Broker) -> bool) -> Vec<Reachable> {
         let local = self.sessions.get(&connection).map(|session| session.peer.local);
         let own = |rack| {
             let (host, port) = match (&self.node.advertised, local) {
@@ -109,7 +118,7 @@ impl<D: Disk> Shard<D> {
             Reachable { id: self.node.id, host, port, rack }
         };
         let mut brokers = Vec::new();
-        for broker in self.image.alive_brokers() {
+        for broker in self.image.brokers().filter(|broker| shown(broker)) {
             if broker.id == self.node.id {
                 brokers.push(own(broker.rack.clone()));
             } else if let Some(endpoint) = broker.endpoints.first() {

@@ -80,6 +80,8 @@ pub struct Shard<D: Disk> {
     pub(crate) wake_fetchers: BTreeSet<NodeId>,
     /// Brokers that may be gone, and until when they are not named as leaders; at most one entry for each broker.
     pub(crate) doubted: BTreeMap<NodeId, Instant>,
+    /// Brokers that were alive a moment ago, and until when clients are told of them all the same.
+    pub(crate) left: BTreeMap<NodeId, Instant>,
     /// Led partitions whose followers were heard of.
     pub(crate) followed: BTreeSet<TopicPartition>,
     pub(crate) proposals: Proposals,
@@ -218,6 +220,7 @@ impl<D: Disk> Shard<D> {
             fetchers: BTreeMap::new(),
             wake_fetchers: BTreeSet::new(),
             doubted: BTreeMap::new(),
+            left: BTreeMap::new(),
             followed: BTreeSet::new(),
             proposals: Proposals::default(),
             throttles: Throttles::default(),

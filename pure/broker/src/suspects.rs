@@ -11,6 +11,7 @@ use crate::peers::{Lane, Question};
 use crate::seam::{ConnId, Level, Message, Output};
 use crate::shard::Shard;
 use log::Disk;
+use metadata::Image;
 use types::{NodeId, ShardId};
 use wire::ApiVersionsRequest;
 
@@ -18,6 +19,9 @@ use wire::ApiVersionsRequest;
 const ANSWER_MS: u64 = 800;
 /// How long a broker is doubted at most: long enough for an election of the quorum and of the partitions' leaders.
 const DOUBT_MS: u64 = 500;
+/// How long clients are told of a broker after it was fenced or began to leave. One that librdkafka misses in an answer is torn down at once,
+/// and the partitions that move away from it in the same answer then wait for a timer of a second.
+const KNOWN_MS: u64 = 2000;
 
 impl<D: Disk> Shard<D> {
     /// This connection carries the heartbeats of a broker.
@@ -53,6 +57,18 @@ impl<D: Disk> Shard<D> {
 
     pub(crate) fn is_doubted(&self, broker: NodeId) -> bool {
         self.doubted.get(&broker).is_some_and(|until| self.now.at < *until)
+    }
+
+    /// A broker has changed in the image, which was `before`.
+    pub(crate) fn note_leaving(&mut self, broker: NodeId, before: &Image) {
+        let was_alive = before.broker(broker).is_some_and(metadata::Broker::is_alive);
+        if was_alive && self.image.broker(broker).is_some_and(|broker| !broker.is_alive()) {
+            self.left.insert(broker, self.now.at.plus_ms(KNOWN_MS));
+        }
+    }
+
+    pub(crate) fn left_lately(&self, broker: NodeId) -> bool {
+        self.left.get(&broker).is_some_and(|until| self.now.at < *until)
     }
 
     pub(crate) fn heartbeats_lost(&mut self, broker: NodeId, epoch: i64) {

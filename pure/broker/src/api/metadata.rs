@@ -100,7 +100,7 @@ fn brokers<D: Disk>(shard: &Shard<D>, request: &Request) -> Vec<MetadataResponse
         rack: broker.rack,
         ..Default::default()
     };
-    shard.reachable_brokers(request.slot.connection).into_iter().map(broker).collect()
+    shard.known_brokers(request.slot.connection).into_iter().map(broker).collect()
 }
 
 fn one<D: Disk>(

@@ -99,6 +99,7 @@ impl Brokers {
 
     /// Kills a broker, numbered from 1, and starts it again, without those of its disks that are not named.
     pub fn restart(&mut self, node: i32, with: &[usize]) {
+        self.kill(node);
         let at = usize::try_from(node).expect("a node") - 1;
         let missing = |number: usize| Missing {
             path: Text::from(format!("{}/", ROOTS[number])),
@@ -107,6 +108,13 @@ impl Brokers {
         let disks = self.disks[at].clone().into_iter().enumerate();
         let disks = disks.map(|(number, disk)| if with.contains(&number) { Ok(disk) } else { Err(missing(number)) });
         let disks = disks.collect();
+        self.boot(at, disks);
+    }
+
+    /// Kills a broker, numbered from 1: whoever dials it is refused.
+    pub fn kill(&mut self, node: i32) {
+        let at = usize::try_from(node).expect("a node") - 1;
+        self.shards[at].clear();
         let gone = |connection: &Connection| {
             connection.called.0 == at || connection.caller.is_some_and(|(place, _)| place.0 == at)
         };
@@ -131,7 +139,6 @@ impl Brokers {
                 None => {}
             }
         }
-        self.boot(at, disks);
     }
 
     fn plan(&mut self, in_us: u64, event: Event) {
@@ -215,6 +222,10 @@ impl Brokers {
             }
             Output::Dial { link, port, .. } => {
                 let node = usize::from(port) - 9001;
+                if self.shards[node].is_empty() {
+                    let reason = "refused".to_owned();
+                    return self.plan(LATENCY_US, Event::Input(place, Input::LinkClosed { link, reason }));
+                }
                 let connection =
                     self.open((node, usize::try_from(link.0).expect("few links") % self.shards[node].len()));
                 self.connections.get_mut(&connection).expect("just opened").caller = Some((place, link));
