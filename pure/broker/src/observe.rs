@@ -51,6 +51,8 @@ pub struct Observation {
     pub errors: BTreeMap<(ApiKey, ErrorCode), u64>,
     pub connections: usize,
     pub waiting_requests: usize,
+    /// Brokers of the cluster that are alive, as far as this shard knows.
+    pub brokers: usize,
     pub bytes_appended: u64,
     pub bytes_fetched: u64,
     pub telemetry_bytes: u64,

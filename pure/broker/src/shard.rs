@@ -435,6 +435,7 @@ impl<D: Disk> Shard<D> {
             errors: self.figures.errors.clone(),
             connections: self.sessions.len(),
             waiting_requests: self.pending.len(),
+            brokers: self.image.alive_brokers().count(),
             bytes_appended: self.figures.bytes_appended,
             bytes_fetched: self.figures.bytes_fetched,
             telemetry_bytes: self.figures.telemetry_bytes,

@@ -125,6 +125,8 @@ impl Figures {
         page.single(("connections", "Open connections", GAUGE), connections)?;
         let waiting = self.sum(|shard| shard.waiting_requests as u64);
         page.single(("waiting_requests", "Requests that wait for their answer", GAUGE), waiting)?;
+        let brokers = self.shards.first().map_or(0, |shard| shard.brokers as u64);
+        page.single(("brokers_alive", "Brokers of the cluster that are alive, as this one knows it", GAUGE), brokers)?;
         let held = self.process.request_memory_bytes as u64;
         page.single(("request_memory_bytes", "Bytes held by requests and unsent responses", GAUGE), held)
     }
