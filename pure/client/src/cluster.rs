@@ -195,7 +195,7 @@ impl Cluster {
         full - full / 5 + self.rng.below(full * 2 / 5 + 1)
     }
 
-    pub fn handle(&mut self, now: Instant, event: Event) {
+    pub fn handle(&mut self, now: Instant, event: Event<'_>) {
         match event {
             Event::Connected(id) => {
                 if let Some((peer, link)) = self.links.get_mut(&id) {
@@ -205,7 +205,7 @@ impl Cluster {
             }
             Event::Received(id, bytes) => {
                 if let Some((_, link)) = self.links.get_mut(&id)
-                    && link.received(&bytes, &mut self.answers) == Err(Broken)
+                    && link.received(bytes, &mut self.answers) == Err(Broken)
                 {
                     self.drop_link(now, id, Failure::Disconnected);
                 }
@@ -225,8 +225,8 @@ impl Cluster {
         let attempts = self.attempts.values().map(|attempts| attempts.not_before);
         let attempts = attempts.filter(|at| !self.held.is_empty() && *at > self.now);
         let refresh = self.refresh.is_none().then_some(self.refresh_at).filter(|at| at.0 != u64::MAX);
-        // What is sent without an answer is answered for at once, and looked at when next woken.
-        let answered = (!self.answers.is_empty()).then_some(self.now);
+        // What is sent without an answer is answered for at once, and looked at when next woken; what is to be sent, too.
+        let answered = (!self.answers.is_empty() || !self.transmits.is_empty()).then_some(self.now);
         links.chain(held).chain(attempts).chain(refresh).chain(answered).min()
     }
 }

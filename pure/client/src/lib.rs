@@ -19,12 +19,12 @@ pub use consumer::{
     Spot,
 };
 pub use metadata::{Broker, Partition, Topic};
-pub use producer::{Acks, Delivery, Message, Place, Producer, ProducerOptions, SendError};
+pub use producer::{Acks, Delivery, Message, NotTaken, Place, Producer, ProducerOptions, SendError, Taken};
 pub use record::Codec;
 
 pub use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId, Uuid};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// A connection, as the engine that asked for it numbers it; a number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,10 +32,11 @@ pub struct LinkId(pub u64);
 
 /// What happened to an engine.
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<'a> {
     Connected(LinkId),
-    /// Bytes as they came, cut anywhere.
-    Received(LinkId, Bytes),
+    /// All bytes of the connection that have come and were not taken yet, cut anywhere. What is whole is taken off the
+    /// front without a copy; where the rest of it is longer than the buffer, room for that is reserved.
+    Received(LinkId, &'a mut BytesMut),
     /// The connection is gone, or never came about.
     Closed(LinkId),
     /// The time that `next_wake` named has come.
@@ -45,7 +46,17 @@ pub enum Event {
 /// What the driver is to do for an engine.
 #[derive(Debug)]
 pub enum Transmit {
-    Connect { link: LinkId, host: String, port: u16 },
-    Send { link: LinkId, bytes: Bytes },
-    Close { link: LinkId },
+    Connect {
+        link: LinkId,
+        host: String,
+        port: u16,
+    },
+    /// The next bytes, a part of a request or all of it.
+    Send {
+        link: LinkId,
+        bytes: Bytes,
+    },
+    Close {
+        link: LinkId,
+    },
 }

@@ -7,10 +7,14 @@ use crate::protocol;
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 use types::{ErrorCode, Instant, Text};
-use wire::{ApiKey, ApiVersionsRequest, Body, Request, Response};
+use wire::{ApiKey, ApiVersionsRequest, Body, Records, Request, Response};
 
 /// Longest answer that is taken: no broker sends more than a fetch's maximum and its overhead.
 const FRAME_BYTES_MAX: usize = 512 << 20;
+/// Batches from this size on are sent from where they are, smaller ones are copied into their request.
+const BATCH_IN_PLACE_BYTES_MIN: usize = 2048;
+/// Room that is made for what an answer announces, before any of it has come.
+const FRAME_GROWTH_BYTES_MAX: usize = 64 << 20;
 
 /// The versions both ends speak, by API key.
 pub type Versions = BTreeMap<ApiKey, (i16, i16)>;
@@ -49,7 +53,6 @@ pub struct Link {
     caps: BTreeMap<ApiKey, i16>,
     phase: Phase,
     correlation: i32,
-    inbox: BytesMut,
     waiting: VecDeque<Waiting>,
     in_flight: VecDeque<InFlight>,
     /// Bytes to send, in order.
@@ -69,7 +72,6 @@ impl Link {
             caps,
             phase: Phase::Connecting,
             correlation: 0,
-            inbox: BytesMut::new(),
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             outbox: Vec::new(),
@@ -102,7 +104,7 @@ impl Link {
             ..Default::default()
         };
         let deadline = self.connect_by;
-        self.put(None, &Request::ApiVersions(request), version, deadline);
+        self.put(None, Request::ApiVersions(request), version, deadline);
     }
 
     /// Sends a request, or holds it until the versions are known.
@@ -120,24 +122,33 @@ impl Link {
         }
         // The broker answers every request but this one.
         if protocol::is_unanswered(&request) {
-            self.put(None, &request, version, deadline);
+            self.put(None, request, version, deadline);
             self.in_flight.pop_back();
             return answers.push((call, Err(Failure::Unanswered)));
         }
-        self.put(Some(call), &request, version, deadline);
+        self.put(Some(call), request, version, deadline);
     }
 
-    fn put(&mut self, call: Option<Call>, request: &Request, version: i16, deadline: Instant) {
+    fn put(&mut self, call: Option<Call>, mut request: Request, version: i16, deadline: Instant) {
         let correlation = self.correlation;
         self.correlation = self.correlation.wrapping_add(1);
-        self.outbox.push(wire::encode_request(correlation, Some(&self.client_id), version, request));
+        let batches = lift_batches(&mut request);
+        let written = wire::encode_request_around(correlation, Some(&self.client_id), version, &request);
+        let (frame, mut sent) = (written.buffer.freeze(), 0);
+        for (splice, batch) in written.splices.iter().zip(batches) {
+            self.outbox.extend([frame.slice(sent..splice.at), batch]);
+            sent = splice.at;
+        }
+        self.outbox.extend(Some(frame.slice(sent..)).filter(|rest| !rest.is_empty()));
         self.in_flight.push_back(InFlight { call, correlation, key: request.key(), version, deadline });
     }
 
-    pub fn received(&mut self, bytes: &[u8], answers: &mut Vec<Answer>) -> Result<(), Broken> {
-        self.inbox.extend_from_slice(bytes);
-        while let Some(frame) = wire::split_message(&mut self.inbox, FRAME_BYTES_MAX).map_err(|_| Broken)? {
+    pub fn received(&mut self, bytes: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<(), Broken> {
+        while let Some(frame) = wire::split_message(bytes, FRAME_BYTES_MAX).map_err(|_| Broken)? {
             self.answered(frame, answers)?;
+        }
+        if let Ok(Some(length)) = wire::announced_length(bytes, FRAME_BYTES_MAX) {
+            bytes.reserve((length + wire::LENGTH_BYTES - bytes.len()).min(FRAME_GROWTH_BYTES_MAX));
         }
         Ok(())
     }
@@ -189,4 +200,20 @@ impl Link {
         answers.extend(self.in_flight.into_iter().filter_map(|asked| Some((asked.call?, Err(failure)))));
         answers.extend(self.waiting.into_iter().map(|held| (held.call, Err(Failure::NotSent))));
     }
+}
+
+/// Takes the larger batches out of a request, in the order of their slots there.
+fn lift_batches(request: &mut Request) -> Vec<Bytes> {
+    let mut batches = Vec::new();
+    let Request::Produce(produce) = request else { return batches };
+    for partition in produce.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data) {
+        if let Some(Records::Bytes(bytes)) = &partition.records
+            && bytes.len() >= BATCH_IN_PLACE_BYTES_MIN
+            && let (Ok(length), Ok(slot)) = (u32::try_from(bytes.len()), u32::try_from(batches.len()))
+        {
+            batches.push(bytes.clone());
+            partition.records = Some(Records::External { length, slot });
+        }
+    }
+    batches
 }

@@ -47,6 +47,19 @@ impl RequestHeader {
 /// A whole request frame: length, header, body.
 #[must_use]
 pub fn encode_request(correlation_id: i32, client_id: Option<&types::Text>, version: i16, body: &dyn Body) -> Bytes {
+    let writer = encode_request_around(correlation_id, client_id, version, body);
+    assert!(writer.splices.is_empty(), "the records of a request stand in it");
+    writer.buffer.freeze()
+}
+
+/// A whole request frame around the records that are elsewhere: the writer's splices, counted in the frame's length.
+#[must_use]
+pub fn encode_request_around(
+    correlation_id: i32,
+    client_id: Option<&types::Text>,
+    version: i16,
+    body: &dyn Body,
+) -> Writer {
     let key = body.key();
     let header = RequestHeader {
         request_api_key: key.number(),
@@ -56,9 +69,7 @@ pub fn encode_request(correlation_id: i32, client_id: Option<&types::Text>, vers
         ..RequestHeader::default()
     };
     let header_version = key.request_header_version(version);
-    let writer = encode(header.size(header_version), &|w| header.encode(w, header_version), version, body);
-    assert!(writer.splices.is_empty(), "the records of a request stand in it");
-    writer.buffer.freeze()
+    encode(header.size(header_version), &|w| header.encode(w, header_version), version, body)
 }
 
 /// A whole response frame: length, header, body. Records that are elsewhere are the writer's splices, and counted in

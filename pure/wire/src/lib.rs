@@ -11,6 +11,8 @@ mod records;
 
 pub use api_key::ApiKey;
 pub use body::{Body, Call, Request, Response};
-pub use frame::{LENGTH_BYTES, announced_length, encode_request, encode_response, split_message};
+pub use frame::{
+    LENGTH_BYTES, announced_length, encode_request, encode_request_around, encode_response, split_message,
+};
 pub use generated::*;
 pub use records::Records;

@@ -4,7 +4,7 @@
 
 use crate::clock::{Clock, seed};
 use crate::consumer::Consumer;
-use crate::driver::{self, Engine, Trouble};
+use crate::driver::{Engine, Shared};
 use crate::error::Error;
 use crate::link::address;
 use crate::producer::Producer;
@@ -15,10 +15,8 @@ use client::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-/// Questions that may wait to be asked.
-const QUESTIONS_MAX: usize = 64;
 /// Between two tries of a question whose answer was that it may be answered later.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
@@ -28,8 +26,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(100);
 /// [`Error::TimedOut`].
 #[derive(Clone, Debug)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
-    trouble: Trouble,
+    shared: Shared<Asking>,
     options: Options,
     clock: Clock,
 }
@@ -50,19 +47,18 @@ impl Client {
     pub async fn with_options(mut options: Options) -> Result<Client, Error> {
         options.seed = seed();
         let clock = Clock::start();
-        let engine =
-            Asking { engine: Admin::new(options.clone()), open: HashMap::new(), hello: None, problems: vec![] };
-        let (commands, trouble) = driver::start(engine, clock, QUESTIONS_MAX);
-        let client = Client { commands, trouble, options, clock };
         let (reply, answer) = oneshot::channel();
-        let left = client.options.bootstrap.iter().map(|(host, port)| address(host, *port)).collect();
-        client.commands.send(Command::Hello(Hello { left, reply })).await.map_err(|_| Error::Closed)?;
+        let left = options.bootstrap.iter().map(|(host, port)| address(host, *port)).collect();
+        let mut engine = Admin::new(options.clone());
+        engine.cluster.learn(clock.now().at);
+        let asking = Asking { engine, open: HashMap::new(), hello: Some(Hello { left, reply }), problems: Vec::new() };
+        let client = Client { shared: Shared::start(asking, clock), options, clock };
         let patience = Duration::from_millis(client.options.connect_timeout_ms);
         match tokio::time::timeout(patience, answer).await {
             Ok(answered) => answered.map_err(|_| Error::Closed)??,
             Err(_) => {
                 let asked = client.options.bootstrap.iter().map(|(host, port)| format!("{host}:{port}: no answer"));
-                let problems = client.trouble.last().map_or_else(|| asked.collect(), |problem| vec![problem]);
+                let problems = client.shared.trouble().map_or_else(|| asked.collect(), |problem| vec![problem]);
                 return Err(Error::Unreachable { problems });
             }
         }
@@ -303,10 +299,13 @@ impl Client {
     pub(crate) async fn ask<Q: Question>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
         let (reply, answer) = oneshot::channel();
         let timeout_ms = self.options.request_timeout_ms;
-        let ask = Command::Ask(Box::new(Ask { target, request: question.request(), timeout_ms, reply }));
-        self.commands.send(ask).await.map_err(|_| Error::Closed)?;
+        let request = question.request();
+        self.shared.with(|asking, now| {
+            let task = asking.engine.ask(now.at, target, request, timeout_ms);
+            asking.open.insert(task, reply);
+        })?;
         let result = answer.await.map_err(|_| Error::Closed)?;
-        let response = result.map_err(|failure| Error::of_failure(failure, self.trouble.last()))?;
+        let response = result.map_err(|failure| Error::of_failure(failure, self.shared.trouble()))?;
         Ok(question.read(response)?)
     }
 
@@ -343,26 +342,12 @@ pub fn addresses(text: &str) -> Result<Vec<(String, u16)>, Error> {
     text.split(',').map(one).collect::<Option<Vec<_>>>().ok_or_else(|| Error::BadAddress(text.to_owned()))
 }
 
-#[derive(Debug)]
-enum Command {
-    Hello(Hello),
-    Ask(Box<Ask>),
-}
-
 /// Waits for the first word from the cluster.
 #[derive(Debug)]
 struct Hello {
     /// Addresses that have not failed yet.
     left: BTreeSet<String>,
     reply: oneshot::Sender<Result<(), Error>>,
-}
-
-#[derive(Debug)]
-struct Ask {
-    target: Target,
-    request: Request,
-    timeout_ms: u64,
-    reply: oneshot::Sender<Result<Response, Failure>>,
 }
 
 struct Asking {
@@ -373,22 +358,9 @@ struct Asking {
 }
 
 impl Engine for Asking {
-    type Command = Command;
+    type News = ();
 
-    fn command(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Hello(hello) => {
-                self.hello = Some(hello);
-                self.engine.cluster.learn(now.at);
-            }
-            Command::Ask(ask) => {
-                let task = self.engine.ask(now.at, ask.target, ask.request, ask.timeout_ms);
-                self.open.insert(task, ask.reply);
-            }
-        }
-    }
-
-    fn handle(&mut self, now: Now, event: Event) {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
         self.engine.handle(now.at, event);
     }
 
@@ -400,7 +372,7 @@ impl Engine for Asking {
         self.engine.next_wake()
     }
 
-    fn settle(&mut self, _now: Now) {
+    fn settle(&mut self, _now: Now, _news: &mut ()) {
         while let Some((task, result)) = self.engine.poll() {
             if let Some(reply) = self.open.remove(&task) {
                 // Who no longer waits does not care.
@@ -415,6 +387,8 @@ impl Engine for Asking {
         }
     }
 
+    fn tell(_news: &mut ()) {}
+
     fn trouble(&mut self, problem: &str) {
         let Some(hello) = &mut self.hello else { return };
         let failed = hello.left.extract_if(.., |address| problem.starts_with(&format!("{address}: ")));
@@ -425,6 +399,11 @@ impl Engine for Asking {
 
     fn is_done(&self) -> bool {
         true
+    }
+
+    fn end(&mut self, _news: &mut ()) {
+        self.open.clear();
+        self.hello = None;
     }
 }
 

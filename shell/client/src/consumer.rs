@@ -2,16 +2,16 @@
 //! steps.
 
 use crate::clock::Clock;
-use crate::driver::{self, Engine, Trouble};
+use crate::driver::{Engine, Shared};
 use crate::error::Error;
 use client::{
     CommitError, Consumed, ConsumerEvent, ConsumerOptions, Event, Instant, Now, Offset, Spot, Text, Transmit,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-
-const COMMANDS_MAX: usize = 16;
+use tokio::sync::{Notify, oneshot};
 
 /// What a poll brings.
 #[derive(Clone, Debug)]
@@ -29,64 +29,59 @@ pub enum Polled {
 /// [`Consumer::commit`] once records are dealt with.
 #[derive(Debug)]
 pub struct Consumer {
-    commands: mpsc::Sender<Command>,
-    polled: mpsc::Receiver<Polled>,
-    trouble: Trouble,
+    shared: Shared<Reading>,
+    /// Tells that there may be something to poll.
+    news: Arc<Notify>,
 }
 
 impl Consumer {
     pub(crate) fn start(options: ConsumerOptions, clock: Clock) -> Consumer {
-        let engine = client::Consumer::new(options);
-        // One at a time: what is not asked for stays in the engine, which then fetches no more.
-        let (sender, polled) = mpsc::channel(1);
+        let news = Arc::new(Notify::new());
         let reading = Reading {
-            engine,
-            wanted: false,
-            polled: sender,
+            engine: client::Consumer::new(options),
+            news: news.clone(),
             events: VecDeque::new(),
             commits: HashMap::new(),
             closing: None,
         };
-        let (commands, trouble) = driver::start(reading, clock, COMMANDS_MAX);
-        Consumer { commands, polled, trouble }
+        Consumer { shared: Shared::start(reading, clock), news }
     }
 
     /// Reads these partitions and no others, each from an offset or from where `auto.offset.reset` says.
     pub async fn assign(&self, spots: impl IntoIterator<Item = (Spot, Option<Offset>)>) -> Result<(), Error> {
-        self.tell(Command::Assign(spots.into_iter().collect())).await
+        self.shared.with(|reading, now| reading.engine.assign(now.at, spots))
     }
 
     /// Takes part in the group for these topics; what this member gets comes as [`ConsumerEvent::Assigned`].
     pub async fn subscribe(&self, topics: impl IntoIterator<Item = Text>) -> Result<(), Error> {
-        self.tell(Command::Subscribe(topics.into_iter().collect())).await
+        self.shared.with(|reading, now| reading.engine.subscribe(now.at, topics))
     }
 
     /// Goes on at another offset of a partition that it reads.
     pub async fn seek(&self, spot: Spot, offset: Offset) -> Result<(), Error> {
-        self.tell(Command::Seek(spot, offset)).await
+        self.shared.with(|reading, now| reading.engine.seek(now.at, &spot, offset))
     }
 
     /// The next records of some partition, or the next event; None where nothing comes within `patience`.
     ///
     /// Dropping the returned future loses nothing.
     pub async fn poll(&mut self, patience: Duration) -> Result<Option<Polled>, Error> {
-        // What came for a poll that was dropped.
-        if let Ok(polled) = self.polled.try_recv() {
-            return Ok(Some(polled));
-        }
-        self.tell(Command::Poll).await?;
-        match tokio::time::timeout(patience, self.polled.recv()).await {
-            Ok(Some(polled)) => Ok(Some(polled)),
-            Ok(None) => Err(Error::Closed),
-            Err(_) => Ok(None),
+        let mut give_up = pin!(self.shared.sleep(patience));
+        loop {
+            let news = self.news.notified();
+            if let Some(polled) = self.shared.with(Reading::poll)? {
+                return Ok(Some(polled));
+            }
+            tokio::select! {
+                () = news => {}
+                () = give_up.as_mut() => return Ok(None),
+            }
         }
     }
 
     /// Where each partition is read on, as far as that is known.
     pub async fn positions(&self) -> Result<BTreeMap<Spot, Offset>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(Command::Positions(reply)).await?;
-        answer.await.map_err(|_| Error::Closed)
+        self.shared.with(|reading, _| reading.engine.positions())
     }
 
     /// Commits offsets at which the group is to go on: one more than that of the last record dealt with.
@@ -95,10 +90,15 @@ impl Consumer {
     /// [`Error::Refused`], for instance with `ILLEGAL_GENERATION` where the group has gone on without this member.
     pub async fn commit(&self, offsets: BTreeMap<Spot, Offset>) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.tell(Command::Commit(offsets, reply)).await?;
+        self.shared.with(|reading, now| {
+            let number = reading.engine.commit(now.at, offsets);
+            reading.commits.insert(number, reply);
+            // One that cannot even be asked for is answered already.
+            reading.take_events();
+        })?;
         answer.await.map_err(|_| Error::Closed)?.map_err(|error| match error {
             CommitError::Refused(code) => Error::of_code(code),
-            CommitError::Failed(failure) => Error::of_failure(failure, self.trouble.last()),
+            CommitError::Failed(failure) => Error::of_failure(failure, self.shared.trouble()),
             CommitError::NoMember => Error::of_code(client::ErrorCode::UNKNOWN_MEMBER_ID),
         })
     }
@@ -106,7 +106,13 @@ impl Consumer {
     /// Leaves the group, so that others need not wait for the session to run out, and ends.
     pub async fn close(self) {
         let (reply, answer) = oneshot::channel();
-        if self.tell(Command::Close(reply)).await.is_ok() {
+        let told = self.shared.with(|reading, now| {
+            reading.engine.close(now.at);
+            if !reading.engine.is_closed() {
+                reading.closing = Some(reply);
+            }
+        });
+        if told.is_ok() {
             // An engine that has ended has left.
             let _ = answer.await;
         }
@@ -115,30 +121,13 @@ impl Consumer {
     /// The last trouble with a connection: why nothing comes, where nothing comes.
     #[must_use]
     pub fn last_trouble(&self) -> Option<String> {
-        self.trouble.last()
+        self.shared.trouble()
     }
-
-    async fn tell(&self, command: Command) -> Result<(), Error> {
-        self.commands.send(command).await.map_err(|_| Error::Closed)
-    }
-}
-
-#[derive(Debug)]
-enum Command {
-    Assign(Vec<(Spot, Option<Offset>)>),
-    Subscribe(Vec<Text>),
-    Seek(Spot, Offset),
-    Poll,
-    Positions(oneshot::Sender<BTreeMap<Spot, Offset>>),
-    Commit(BTreeMap<Spot, Offset>, oneshot::Sender<Result<(), CommitError>>),
-    Close(oneshot::Sender<()>),
 }
 
 struct Reading {
     engine: client::Consumer,
-    /// Somebody polls, and has got nothing yet.
-    wanted: bool,
-    polled: mpsc::Sender<Polled>,
+    news: Arc<Notify>,
     events: VecDeque<ConsumerEvent>,
     commits: HashMap<u64, oneshot::Sender<Result<(), CommitError>>>,
     closing: Option<oneshot::Sender<()>>,
@@ -156,30 +145,18 @@ impl Reading {
             }
         }
     }
+
+    fn poll(&mut self, now: Now) -> Option<Polled> {
+        self.take_events();
+        let event = self.events.pop_front().map(Polled::Event);
+        event.or_else(|| self.engine.poll(now.at).map(Polled::Records))
+    }
 }
 
 impl Engine for Reading {
-    type Command = Command;
+    type News = ();
 
-    fn command(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Assign(spots) => self.engine.assign(now.at, spots),
-            Command::Subscribe(topics) => self.engine.subscribe(now.at, topics),
-            Command::Seek(spot, offset) => self.engine.seek(now.at, &spot, offset),
-            Command::Poll => self.wanted = true,
-            Command::Positions(reply) => drop(reply.send(self.engine.positions())),
-            Command::Commit(offsets, reply) => {
-                let number = self.engine.commit(now.at, offsets);
-                self.commits.insert(number, reply);
-            }
-            Command::Close(reply) => {
-                self.engine.close(now.at);
-                self.closing = Some(reply);
-            }
-        }
-    }
-
-    fn handle(&mut self, now: Now, event: Event) {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
         self.engine.handle(now.at, event);
     }
 
@@ -191,17 +168,10 @@ impl Engine for Reading {
         self.engine.next_wake()
     }
 
-    fn settle(&mut self, now: Now) {
+    fn settle(&mut self, _now: Now, _news: &mut ()) {
         self.take_events();
-        if self.wanted
-            && let Ok(slot) = self.polled.try_reserve()
-        {
-            let event = self.events.pop_front().map(Polled::Event);
-            if let Some(polled) = event.or_else(|| self.engine.poll(now.at).map(Polled::Records)) {
-                slot.send(polled);
-                self.wanted = false;
-            }
-        }
+        // Whether records have come is for the poll to see.
+        self.news.notify_one();
         if self.engine.is_closed()
             && let Some(reply) = self.closing.take()
         {
@@ -209,7 +179,7 @@ impl Engine for Reading {
         }
     }
 
-    fn trouble(&mut self, _problem: &str) {}
+    fn tell(_news: &mut ()) {}
 
     fn abandon(&mut self, now: Now) {
         self.engine.close(now.at);
@@ -217,5 +187,11 @@ impl Engine for Reading {
 
     fn is_done(&self) -> bool {
         self.engine.is_closed()
+    }
+
+    fn end(&mut self, _news: &mut ()) {
+        self.commits.clear();
+        self.closing = None;
+        self.news.notify_one();
     }
 }

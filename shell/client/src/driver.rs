@@ -1,151 +1,276 @@
-//! Runs one engine: sockets, time and its users' commands in, requests out. Must never know what an engine is for.
+//! Runs one engine: its sockets and its time on a task, the commands of its users on theirs, one at a time under a lock.
+//!
+//! Must never know what an engine is for. A user's command changes the engine at once and wakes the task only where
+//! there is something to do before the task would look anyway.
 
 use crate::clock::Clock;
-use crate::link::{Link, Notice};
+use crate::error::Error;
+use crate::link::{Heard, Link};
 use client::{Event, Instant, LinkId, Now, Transmit};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Sleep;
 
-/// Notices that wait for the engine: sockets are not read further while it is busy.
-const NOTICES_MAX: usize = 16;
-/// Commands that are carried out before sockets have their turn again.
-const COMMANDS_AT_ONCE_MAX: usize = 512;
+/// How long an engine that nobody uses any more may take to bring what is open to its end.
+const FAREWELL_MS: u64 = 30_000;
 
 /// An engine together with those who wait for it.
 pub trait Engine: Send + 'static {
-    type Command: Send + 'static;
-    fn command(&mut self, now: Now, command: Self::Command);
-    fn handle(&mut self, now: Now, event: Event);
+    /// What has come of it for those who wait: gathered under the lock, told without it.
+    type News: Default + Send;
+    fn handle(&mut self, now: Now, event: Event<'_>);
     fn poll_transmit(&mut self) -> Option<Transmit>;
     fn next_wake(&self) -> Option<Instant>;
-    /// Hands out what has come of it to those who wait.
-    fn settle(&mut self, now: Now);
+    fn settle(&mut self, now: Now, news: &mut Self::News);
+    /// Leaves `news` empty.
+    fn tell(news: &mut Self::News);
     /// A connection could not be made, or ended: its address and why.
-    fn trouble(&mut self, problem: &str);
-    /// Whether another command can be taken.
-    fn has_room(&self) -> bool {
-        true
-    }
+    fn trouble(&mut self, _problem: &str) {}
     /// Nobody is left who could command: what is open is to be brought to an end.
     fn abandon(&mut self, now: Now);
     /// Whether nothing is left to do once abandoned.
     fn is_done(&self) -> bool;
+    /// The runtime is gone, and nothing will come any more: whoever waits is to be told so.
+    fn end(&mut self, news: &mut Self::News);
 }
 
-/// The last trouble with a connection, for messages of time-outs.
-#[derive(Clone, Debug, Default)]
-pub struct Trouble(Arc<Mutex<Option<String>>>);
+/// An engine that runs. Clones share it; when the last one is dropped it comes to its end.
+pub struct Shared<E: Engine>(Arc<Owner<E>>);
 
-impl Trouble {
-    pub fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+struct Owner<E: Engine>(Arc<Inner<E>>);
+
+struct Inner<E> {
+    held: Mutex<Held<E>>,
+    /// Wakes the task.
+    kick: Notify,
+    clock: Clock,
+    runtime: Handle,
+    /// The last trouble with a connection, for messages of time-outs.
+    trouble: Mutex<Option<String>>,
+}
+
+struct Held<E> {
+    engine: E,
+    /// When the task wakes by itself, unless it is kicked.
+    armed: Instant,
+    is_kicked: bool,
+    is_abandoned: bool,
+    has_ended: bool,
+}
+
+impl<E> Inner<E> {
+    /// A panic under the lock ends the task or the user in whom it happened; the others go on as well as they can.
+    fn lock(&self) -> MutexGuard<'_, Held<E>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, problem: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem.to_owned());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem.to_owned());
     }
 }
 
-/// Starts an engine's task; it ends when the sender of commands is dropped and the engine has come to its end.
-pub fn start<E: Engine>(engine: E, clock: Clock, room: usize) -> (mpsc::Sender<E::Command>, Trouble) {
-    let (sender, commands) = mpsc::channel(room);
-    let (notify, notices) = mpsc::channel(NOTICES_MAX);
-    let trouble = Trouble::default();
-    let driver = Driver { engine, clock, commands, notices, notify, links: HashMap::new(), trouble: trouble.clone() };
-    tokio::spawn(driver.run());
-    (sender, trouble)
+impl<E: Engine> Clone for Shared<E> {
+    fn clone(&self) -> Shared<E> {
+        Shared(self.0.clone())
+    }
+}
+
+impl<E: Engine> std::fmt::Debug for Shared<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Drop for Owner<E> {
+    fn drop(&mut self) {
+        self.0.lock().is_abandoned = true;
+        self.0.kick.notify_one();
+    }
+}
+
+impl<E: Engine> Shared<E> {
+    /// Starts an engine's task in the runtime that is current.
+    pub fn start(engine: E, clock: Clock) -> Shared<E> {
+        let held = Held { engine, armed: Instant(0), is_kicked: true, is_abandoned: false, has_ended: false };
+        let inner = Arc::new(Inner {
+            held: Mutex::new(held),
+            kick: Notify::new(),
+            clock,
+            runtime: Handle::current(),
+            trouble: Mutex::default(),
+        });
+        let driver = Driver {
+            inner: inner.clone(),
+            links: BTreeMap::new(),
+            heard: Vec::new(),
+            news: E::News::default(),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            give_up: None,
+        };
+        tokio::spawn(driver.run());
+        Shared(Arc::new(Owner(inner)))
+    }
+
+    /// Commands the engine; the task sees to what follows from it.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] where the runtime that it ran in is gone.
+    pub fn with<R>(&self, command: impl FnOnce(&mut E, Now) -> R) -> Result<R, Error> {
+        self.apply(|engine, now| {
+            let done = command(engine, now);
+            (done, engine.next_wake())
+        })
+    }
+
+    /// As `with`, for a command that knows by when the engine has to be handled on its account.
+    pub fn apply<R>(&self, command: impl FnOnce(&mut E, Now) -> (R, Option<Instant>)) -> Result<R, Error> {
+        let inner = &self.0.0;
+        let mut held = inner.lock();
+        if held.has_ended {
+            return Err(Error::Closed);
+        }
+        let (done, wake) = command(&mut held.engine, inner.clock.now());
+        let is_kick = !held.is_kicked && wake.is_some_and(|wake| wake < held.armed);
+        held.is_kicked |= is_kick;
+        drop(held);
+        if is_kick {
+            inner.kick.notify_one();
+        }
+        Ok(done)
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        self.0.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits in the engine's runtime, whichever is current.
+    pub fn sleep(&self, patience: Duration) -> Sleep {
+        let _inside = self.0.0.runtime.enter();
+        tokio::time::sleep(patience)
+    }
 }
 
 struct Driver<E: Engine> {
-    engine: E,
-    clock: Clock,
-    commands: mpsc::Receiver<E::Command>,
-    notices: mpsc::Receiver<Notice>,
-    notify: mpsc::Sender<Notice>,
-    links: HashMap<LinkId, Link>,
-    trouble: Trouble,
+    inner: Arc<Inner<E>>,
+    links: BTreeMap<LinkId, Link>,
+    /// What the sockets have brought and the engine has not seen.
+    heard: Vec<(LinkId, Heard)>,
+    news: E::News,
+    timer: Pin<Box<Sleep>>,
+    /// When an engine without users ends, whatever is open.
+    give_up: Option<Instant>,
 }
 
 impl<E: Engine> Driver<E> {
     async fn run(mut self) {
-        let mut abandoned = false;
-        loop {
-            self.engine.settle(self.clock.now());
-            self.transmit();
-            if abandoned && self.engine.is_done() {
-                return;
+        let inner = self.inner.clone();
+        let mut kicked = pin!(inner.kick.notified());
+        let (mut is_first, mut is_done) = (true, false);
+        poll_fn(|context| {
+            loop {
+                let mut is_busy = std::mem::take(&mut is_first);
+                if kicked.as_mut().poll(context).is_ready() {
+                    kicked.set(inner.kick.notified());
+                    is_busy = true;
+                }
+                is_busy |= self.timer.as_mut().poll(context).is_ready();
+                self.poll_links(context);
+                if is_done && self.links.values().all(Link::is_flushed) {
+                    return Poll::Ready(());
+                }
+                if !is_busy && self.heard.is_empty() {
+                    return Poll::Pending;
+                }
+                is_done = self.turn();
+                E::tell(&mut self.news);
             }
-            let has_room = !abandoned && self.engine.has_room();
-            let wake = self.wake();
-            tokio::select! {
-                command = self.commands.recv(), if has_room => match command {
-                    Some(command) => self.command(command),
-                    None => {
-                        abandoned = true;
-                        self.engine.abandon(self.clock.now());
-                    }
-                },
-                Some(notice) = self.notices.recv() => self.notice(notice),
-                () = tokio::time::sleep_until(wake) => self.engine.handle(self.clock.now(), Event::Wake),
+        })
+        .await;
+    }
+
+    fn poll_links(&mut self, context: &mut Context<'_>) {
+        for (id, link) in &mut self.links {
+            if let Poll::Ready(heard) = link.poll(context) {
+                self.heard.push((*id, heard));
             }
         }
     }
 
-    fn command(&mut self, first: E::Command) {
-        let now = self.clock.now();
-        self.engine.command(now, first);
-        for _ in 0..COMMANDS_AT_ONCE_MAX {
-            if !self.engine.has_room() {
-                return;
-            }
-            let Ok(command) = self.commands.try_recv() else { return };
-            self.engine.command(now, command);
+    /// Lets the engine work on what has happened. True where it has come to its end.
+    fn turn(&mut self) -> bool {
+        let inner = self.inner.clone();
+        let mut held = inner.lock();
+        let now = inner.clock.now();
+        held.is_kicked = false;
+        if held.is_abandoned && self.give_up.is_none() {
+            self.give_up = Some(now.at.plus_ms(FAREWELL_MS));
+            held.engine.abandon(now);
         }
+        if self.heard.is_empty() {
+            held.engine.handle(now, Event::Wake);
+        }
+        for (id, heard) in std::mem::take(&mut self.heard) {
+            self.hand_over(&mut held.engine, now, id, heard);
+        }
+        held.engine.settle(now, &mut self.news);
+        while let Some(transmit) = held.engine.poll_transmit() {
+            self.transmit(&mut held.engine, transmit);
+        }
+        let wake = held.engine.next_wake().into_iter().chain(self.give_up).min();
+        // Never in the past, so that the others have their turn, and never out of the timer's reach.
+        let soonest = Instant(now.at.0 + 1000);
+        held.armed = wake.unwrap_or(Instant(u64::MAX)).clamp(soonest, now.at.plus_ms(3_600_000));
+        self.timer.as_mut().reset(inner.clock.moment(held.armed));
+        self.give_up.is_some_and(|give_up| held.engine.is_done() || give_up <= now.at)
     }
 
-    fn notice(&mut self, notice: Notice) {
-        let now = self.clock.now();
-        match notice {
-            Notice::Happened(event) => self.engine.handle(now, event),
-            Notice::Ended(link, why) => {
-                // What the engine closed itself is no trouble, nor news.
-                if self.links.remove(&link).is_some() {
-                    self.trouble.note(&why);
-                    self.engine.trouble(&why);
-                    self.engine.handle(now, Event::Closed(link));
-                }
-            }
-        }
-    }
-
-    fn transmit(&mut self) {
-        while let Some(transmit) = self.engine.poll_transmit() {
-            match transmit {
-                Transmit::Connect { link, host, port } => {
-                    self.links.insert(link, Link::open(link, host, port, self.notify.clone()));
-                }
-                Transmit::Send { link, bytes } => {
-                    if let Some(link) = self.links.get(&link) {
-                        link.send(bytes);
-                    }
-                }
-                Transmit::Close { link } => {
-                    if let Some(closed) = self.links.remove(&link) {
-                        let why = format!("{}: it does not answer in time, or not in Kafka's protocol", closed.address);
-                        self.trouble.note(&why);
-                        self.engine.trouble(&why);
-                    }
-                }
+    fn hand_over(&mut self, engine: &mut E, now: Now, id: LinkId, heard: Heard) {
+        // What the engine closed itself is no news.
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match heard {
+            Heard::Connected => engine.handle(now, Event::Connected(id)),
+            Heard::Received => engine.handle(now, Event::Received(id, &mut link.inbox)),
+            Heard::Ended(why) => {
+                let problem = format!("{}: {why}", link.address);
+                self.links.remove(&id);
+                self.inner.note(&problem);
+                engine.trouble(&problem);
+                engine.handle(now, Event::Closed(id));
             }
         }
     }
 
-    /// When the engine wants to be woken: never in the past, so that the others have their turn.
-    fn wake(&self) -> tokio::time::Instant {
-        let soonest = tokio::time::Instant::now() + Duration::from_millis(1);
-        let idle = soonest + Duration::from_secs(3600);
-        self.engine.next_wake().map_or(idle, |at| self.clock.moment(at).clamp(soonest, idle))
+    fn transmit(&mut self, engine: &mut E, transmit: Transmit) {
+        match transmit {
+            Transmit::Connect { link, host, port } => drop(self.links.insert(link, Link::open(host, port))),
+            Transmit::Send { link, bytes } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.outbox.push_back(bytes);
+                }
+            }
+            Transmit::Close { link } => {
+                if let Some(closed) = self.links.remove(&link) {
+                    let why = format!("{}: it does not answer in time, or not in Kafka's protocol", closed.address);
+                    self.inner.note(&why);
+                    engine.trouble(&why);
+                }
+            }
+        }
+    }
+}
+
+impl<E: Engine> Drop for Driver<E> {
+    fn drop(&mut self) {
+        let mut held = self.inner.lock();
+        held.has_ended = true;
+        held.engine.end(&mut self.news);
+        drop(held);
+        E::tell(&mut self.news);
     }
 }

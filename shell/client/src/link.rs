@@ -1,102 +1,139 @@
 //! One socket of an engine: connects, hands over what comes and sends what it is given. Must never know a request.
 
-use bytes::{Bytes, BytesMut};
-use client::{Event, LinkId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io::{Error, IoSlice, Result};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
+/// Room for what comes, where the engine has not made more for an answer that it awaits.
 const READ_BYTES: usize = 64 << 10;
+/// Pieces of requests that one system call takes.
+const SLICES_MAX: usize = 64;
 
-/// What happened at a socket; a closing has its cause in words.
+/// What happened at a socket; an end has its cause in words.
 #[derive(Debug)]
-pub enum Notice {
-    Happened(Event),
-    Ended(LinkId, String),
+pub enum Heard {
+    Connected,
+    /// There is more in the inbox than before.
+    Received,
+    Ended(String),
 }
 
-/// Sends into a socket. Dropping it closes the socket once all is sent. What waits is bounded by what the engine lets
-/// out: a producer's `buffer.memory`, else a few requests.
-#[derive(Debug)]
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+type Stream = Box<dyn Duplex>;
+
+enum State {
+    Connecting(Pin<Box<dyn Future<Output = Result<Stream>> + Send>>),
+    Open(Stream),
+    Ended,
+}
+
+/// A socket; dropping it closes it. What waits to be sent is bounded by what the engine lets out: a producer's
+/// `max.in.flight.requests.per.connection`, else a few requests.
 pub struct Link {
-    outgoing: mpsc::UnboundedSender<Bytes>,
     /// Where it goes; troubles begin with this.
     pub address: String,
+    pub inbox: BytesMut,
+    pub outbox: VecDeque<Bytes>,
+    state: State,
+    /// What was written may wait within the stream.
+    is_unsent: bool,
 }
 
 impl Link {
-    pub fn open(id: LinkId, host: String, port: u16, notices: mpsc::Sender<Notice>) -> Link {
-        let (outgoing, queue) = mpsc::unbounded_channel();
+    pub fn open(host: String, port: u16) -> Link {
         let address = address(&host, port);
-        let shown = address.clone();
-        tokio::spawn(async move {
-            let why = run(id, &host, port, queue, &notices).await;
-            // Where nobody listens any more, nobody needs to know.
-            let _ = notices.send(Notice::Ended(id, format!("{shown}: {why}"))).await;
-        });
-        Link { outgoing, address }
+        let connecting = async move {
+            let stream = TcpStream::connect((host.as_str(), port)).await?;
+            // Small requests wait for nothing; where that cannot be set they are late, not wrong.
+            let _ = stream.set_nodelay(true);
+            let stream: Stream = Box::new(stream);
+            Ok(stream)
+        };
+        let state = State::Connecting(Box::pin(connecting));
+        Link { address, inbox: BytesMut::new(), outbox: VecDeque::new(), state, is_unsent: false }
     }
 
-    pub fn send(&self, bytes: Bytes) {
-        // A socket that has ended says so by itself.
-        let _ = self.outgoing.send(bytes);
+    /// Whether nothing waits that could still be sent.
+    pub fn is_flushed(&self) -> bool {
+        !self.is_unsent && self.outbox.is_empty() || !matches!(self.state, State::Open(_))
+    }
+
+    /// Sends what the socket takes, and reads once.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+        let heard = match &mut self.state {
+            State::Ended => return Poll::Pending,
+            State::Connecting(connecting) => ready!(connecting.as_mut().poll(context)).map(|stream| {
+                self.state = State::Open(stream);
+                Heard::Connected
+            }),
+            State::Open(_) => match self.write(context) {
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Ready(Ok(())) | Poll::Pending => ready!(self.read(context)),
+            },
+        };
+        Poll::Ready(heard.unwrap_or_else(|error| {
+            self.state = State::Ended;
+            Heard::Ended(error.to_string())
+        }))
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<Result<Heard>> {
+        let State::Open(stream) = &mut self.state else { return Poll::Pending };
+        // What has begun to come is moved to a larger buffer only where that must be.
+        let spare = self.inbox.capacity() - self.inbox.len();
+        if spare == 0 || self.inbox.is_empty() && spare < READ_BYTES / 4 {
+            self.inbox.reserve(READ_BYTES);
+        }
+        let count = ready!(pin!(stream.read_buf(&mut self.inbox)).poll(context))?;
+        if count == 0 {
+            return Poll::Ready(Err(Error::other("the broker closed the connection")));
+        }
+        Poll::Ready(Ok(Heard::Received))
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let State::Open(stream) = &mut self.state else { return Poll::Pending };
+        while !self.outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut count = 0;
+            for (slice, bytes) in slices.iter_mut().zip(&self.outbox) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(context, &slices[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(Error::from(std::io::ErrorKind::WriteZero)));
+            }
+            self.is_unsent = true;
+            advance(&mut self.outbox, written);
+        }
+        if self.is_unsent {
+            ready!(Pin::new(stream).poll_flush(context))?;
+            self.is_unsent = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Takes off the front what has been sent.
+fn advance(outbox: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = outbox.front_mut() {
+        if first.len() > written {
+            first.advance(written);
+            return;
+        }
+        written -= first.len();
+        outbox.pop_front();
     }
 }
 
 /// How an address is shown.
 pub fn address(host: &str, port: u16) -> String {
     format!("{host}:{port}")
-}
-
-async fn run(
-    id: LinkId,
-    host: &str,
-    port: u16,
-    mut queue: mpsc::UnboundedReceiver<Bytes>,
-    notices: &mpsc::Sender<Notice>,
-) -> String {
-    // The engine gives up on a connection in its time by dropping the queue's other end.
-    let connected = tokio::select! {
-        connected = TcpStream::connect((host, port)) => connected,
-        () = notices.closed() => return "nobody waits for it".to_owned(),
-        () = abandoned(&queue) => return "no connection in time".to_owned(),
-    };
-    let stream = match connected {
-        Ok(stream) => stream,
-        Err(error) => return error.to_string(),
-    };
-    // Small requests wait for nothing; where that cannot be set they are late, not wrong.
-    let _ = stream.set_nodelay(true);
-    if notices.send(Notice::Happened(Event::Connected(id))).await.is_err() {
-        return "nobody waits for it".to_owned();
-    }
-    let (mut from, mut to) = stream.into_split();
-    let reading = async {
-        loop {
-            let mut buffer = BytesMut::with_capacity(READ_BYTES);
-            match from.read_buf(&mut buffer).await {
-                Ok(0) => return "the broker closed the connection".to_owned(),
-                Err(error) => return error.to_string(),
-                Ok(_) => {}
-            }
-            if notices.send(Notice::Happened(Event::Received(id, buffer.freeze()))).await.is_err() {
-                return "nobody reads it".to_owned();
-            }
-        }
-    };
-    let writing = async {
-        while let Some(bytes) = queue.recv().await {
-            if let Err(error) = to.write_all(&bytes).await {
-                return error.to_string();
-            }
-        }
-        "closed".to_owned()
-    };
-    tokio::select! { why = reading => why, why = writing => why }
-}
-
-async fn abandoned(queue: &mpsc::UnboundedReceiver<Bytes>) {
-    while !queue.is_closed() {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
 }

@@ -1,18 +1,16 @@
-//! A producer: records in, delivery results out. Must never know a batch.
+//! A producer: records in, delivery results out. Must never know how a batch is laid out.
 
 use crate::clock::Clock;
-use crate::driver::{self, Engine, Trouble};
+use crate::driver::{Engine, Shared};
 use crate::error::Error;
 use client::admin::Refused;
-use client::{Event, Instant, Message, Now, Place, ProducerOptions, SendError, Transmit};
-use std::collections::HashMap;
+use client::{Delivery, Event, Instant, Message, NotTaken, Now, Place, ProducerOptions, SendError, Transmit};
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::sync::{mpsc, oneshot};
-
-/// Records on their way to the engine; what it holds is bounded by `buffer.memory`.
-const COMMANDS_MAX: usize = 1024;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Sends records, in batches and in the order of each partition; with the default options each is stored once.
 ///
@@ -20,36 +18,91 @@ const COMMANDS_MAX: usize = 1024;
 /// last one is dropped, what was taken is still sent while the runtime lives; [`Producer::close`] waits for that.
 #[derive(Clone, Debug)]
 pub struct Producer {
-    commands: mpsc::Sender<Command>,
-    trouble: Trouble,
+    shared: Shared<Sender>,
+    /// Tells that a record may be taken that was not.
+    room: Arc<Notify>,
+    block: Duration,
 }
 
 impl Producer {
     pub(crate) fn start(options: ProducerOptions, clock: Clock) -> Producer {
-        let engine = Sender { engine: client::Producer::new(options), open: HashMap::new(), next: 0, flushed: vec![] };
-        let (commands, trouble) = driver::start(engine, clock, COMMANDS_MAX);
-        Producer { commands, trouble }
+        let room = Arc::new(Notify::new());
+        let block = Duration::from_millis(options.block_ms_max);
+        let sender =
+            Sender { engine: client::Producer::new(options), room: room.clone(), metadata_epoch: 0, trouble: None };
+        Producer { shared: Shared::start(sender, clock), room, block }
     }
 
-    /// Takes a record, waiting while `buffer.memory` is full. What becomes of the record is the returned future's to
-    /// tell; it need not be awaited for the record to be sent.
+    /// Takes a record, waiting while `buffer.memory` is full or the topic is not known yet. What becomes of the record
+    /// is the returned future's to tell; it need not be awaited for the record to be sent. Dropping the future of this
+    /// call before it is done means that the record is not sent.
     ///
     /// # Errors
-    /// [`Error::Closed`] where the runtime is shutting down. The returned future fails with [`Error::Refused`] where
-    /// the broker does not take the record (too large, for instance) and with [`Error::TimedOut`] after
-    /// `delivery.timeout.ms` (two minutes where nothing else is set).
+    /// [`Error::TimedOut`] where it would have to wait longer than `max.block.ms`, [`Error::Refused`] for a record that
+    /// is too large or whose topic cannot be written to, [`Error::Closed`] where the runtime is shutting down. The
+    /// returned future fails with [`Error::Refused`] where the broker does not take the record, and with
+    /// [`Error::TimedOut`] after `delivery.timeout.ms` (two minutes where nothing else is set).
     pub async fn send(&self, message: Message) -> Result<Sending, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Send(Box::new((message, reply)))).await.map_err(|_| Error::Closed)?;
-        Ok(Sending { answer, trouble: self.trouble.clone() })
+        // A loop that never has to wait would keep this thread from its other tasks.
+        tokio::task::consume_budget().await;
+        match self.offer(&message)? {
+            Ok(sending) => Ok(sending),
+            Err(_) => self.send_when_possible(&message).await,
+        }
+    }
+
+    async fn send_when_possible(&self, message: &Message) -> Result<Sending, Error> {
+        let mut give_up = pin!(self.shared.sleep(self.block));
+        loop {
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
+            let reason = match self.offer(message)? {
+                Ok(sending) => return Ok(sending),
+                Err(reason) => reason,
+            };
+            tokio::select! {
+                () = room => {}
+                () = give_up.as_mut() => return Err(self.blocked(message, &reason)),
+            }
+        }
+    }
+
+    fn offer(&self, message: &Message) -> Result<Result<Sending, NotTaken>, Error> {
+        let offered = self.shared.apply(|sender, now| match sender.engine.send(now, message) {
+            Ok(taken) => {
+                let sending = Sending { batch: taken.ticket.clone(), index: taken.index, waiting: None };
+                (Ok(sending), taken.wake)
+            }
+            Err(reason) => (Err(reason), Some(now.at)),
+        })?;
+        match offered {
+            Err(NotTaken::Refused(error)) => Err(failed(error, None)),
+            other => Ok(other),
+        }
+    }
+
+    /// What a record waited for in vain.
+    fn blocked(&self, message: &Message, reason: &NotTaken) -> Error {
+        let topic = &message.topic;
+        let what = match (reason, message.partition) {
+            (NotTaken::Unknown(code), _) if !code.is_ok() => return Error::of_code(*code),
+            (NotTaken::Unknown(_), Some(partition)) => format!("no partition {partition} of topic `{topic}` is known"),
+            (NotTaken::Unknown(_), None) => format!("nothing is known of topic `{topic}`"),
+            (NotTaken::Full | NotTaken::Refused(_), _) => "buffer.memory is full".to_owned(),
+        };
+        let cause = self.shared.trouble().map_or_else(String::new, |trouble| format!("; {trouble}"));
+        Error::TimedOut { problem: Some(format!("{what} after max.block.ms ({} ms){cause}", self.block.as_millis())) }
     }
 
     /// Sends what waits for company, and returns once everything taken before has been delivered or has failed.
     pub async fn flush(&self) {
-        let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Flush(reply)).await.is_ok() {
-            // An engine that has ended has nothing left.
-            let _ = answer.await;
+        let open = self.shared.with(|sender, now| {
+            sender.engine.flush(now);
+            sender.engine.open().cloned().collect::<Vec<_>>()
+        });
+        // An engine that has ended has nothing left.
+        for batch in open.unwrap_or_default() {
+            let _ = Sending { batch, index: 0, waiting: None }.await;
         }
     }
 
@@ -62,57 +115,77 @@ impl Producer {
 /// The delivery of one record: resolves to its place, or to why it has none.
 #[derive(Debug)]
 pub struct Sending {
-    answer: oneshot::Receiver<Result<Place, SendError>>,
-    trouble: Trouble,
+    batch: Arc<Batch>,
+    index: i32,
+    /// Which of the batch's wakers is this one's.
+    waiting: Option<usize>,
 }
 
 impl Future for Sending {
     type Output = Result<Place, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answered| match answered {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(SendError::Refused { code, message })) => Err(Error::Refused(Refused { code, message })),
-            Ok(Err(SendError::TimedOut { .. })) => Err(Error::TimedOut { problem: self.trouble.last() }),
-            Err(_) => Err(Error::Closed),
+        let sending = &mut *self;
+        if sending.batch.outcome.get().is_none() {
+            let mut wakers = sending.batch.wakers();
+            // The outcome is set before the wakers are looked at.
+            if sending.batch.outcome.get().is_none() {
+                match sending.waiting {
+                    Some(at) => wakers[at].clone_from(context.waker()),
+                    None => {
+                        sending.waiting = Some(wakers.len());
+                        wakers.push(context.waker().clone());
+                    }
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(match sending.batch.outcome.get() {
+            Some(Ok(place)) => Ok(place.plus(sending.index)),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(Error::Closed),
         })
     }
 }
 
-type Reply = oneshot::Sender<Result<Place, SendError>>;
+/// What became of a batch, for all who hold one of its records.
+#[derive(Debug, Default)]
+struct Batch {
+    outcome: OnceLock<Result<Place, Error>>,
+    wakers: Mutex<Vec<Waker>>,
+}
 
-#[derive(Debug)]
-enum Command {
-    Send(Box<(Message, Reply)>),
-    Flush(oneshot::Sender<()>),
+impl Batch {
+    fn wakers(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resolve(&self, outcome: Result<Place, Error>) {
+        // A batch has one end.
+        let _ = self.outcome.set(outcome);
+        let wakers = std::mem::take(&mut *self.wakers());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn failed(error: SendError, trouble: Option<&str>) -> Error {
+    match error {
+        SendError::Refused { code, message } => Error::Refused(Refused { code, message }),
+        SendError::TimedOut { .. } => Error::TimedOut { problem: trouble.map(ToOwned::to_owned) },
+    }
 }
 
 struct Sender {
-    engine: client::Producer,
-    open: HashMap<u64, Reply>,
-    next: u64,
-    flushed: Vec<oneshot::Sender<()>>,
+    engine: client::Producer<Arc<Batch>>,
+    room: Arc<Notify>,
+    metadata_epoch: u64,
+    trouble: Option<String>,
 }
 
 impl Engine for Sender {
-    type Command = Command;
+    type News = Vec<(Arc<Batch>, Result<Place, Error>)>;
 
-    fn command(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Send(sent) => {
-                let (message, reply) = *sent;
-                self.open.insert(self.next, reply);
-                self.engine.send(now, message, self.next);
-                self.next += 1;
-            }
-            Command::Flush(reply) => {
-                self.engine.flush(now);
-                self.flushed.push(reply);
-            }
-        }
-    }
-
-    fn handle(&mut self, now: Now, event: Event) {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
         self.engine.handle(now, event);
     }
 
@@ -124,24 +197,25 @@ impl Engine for Sender {
         self.engine.next_wake()
     }
 
-    fn settle(&mut self, _now: Now) {
-        while let Some(delivery) = self.engine.poll_delivery() {
-            if let Some(reply) = self.open.remove(&delivery.tag) {
-                // Who no longer waits does not care.
-                let _ = reply.send(delivery.result);
-            }
+    fn settle(&mut self, _now: Now, news: &mut Self::News) {
+        let before = (news.len(), self.metadata_epoch);
+        while let Some(Delivery { ticket, result, .. }) = self.engine.poll_delivery() {
+            news.push((ticket, result.map_err(|error| failed(error, self.trouble.as_deref()))));
         }
-        if self.engine.is_idle() {
-            for reply in self.flushed.drain(..) {
-                let _ = reply.send(());
-            }
+        self.metadata_epoch = self.engine.cluster().metadata_epoch();
+        if before != (news.len(), self.metadata_epoch) {
+            self.room.notify_waiters();
         }
     }
 
-    fn trouble(&mut self, _problem: &str) {}
+    fn tell(news: &mut Self::News) {
+        for (batch, outcome) in news.drain(..) {
+            batch.resolve(outcome);
+        }
+    }
 
-    fn has_room(&self) -> bool {
-        self.engine.has_room()
+    fn trouble(&mut self, problem: &str) {
+        self.trouble = Some(problem.to_owned());
     }
 
     fn abandon(&mut self, now: Now) {
@@ -150,5 +224,10 @@ impl Engine for Sender {
 
     fn is_done(&self) -> bool {
         self.engine.is_idle()
+    }
+
+    fn end(&mut self, news: &mut Self::News) {
+        news.extend(self.engine.open().map(|batch| (batch.clone(), Err(Error::Closed))));
+        self.room.notify_waiters();
     }
 }

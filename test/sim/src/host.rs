@@ -1,18 +1,19 @@
 //! Runs a client engine as an actor's hands: what the network brings goes in, what the engine wants goes out.
 
 use crate::actor::{ActorInput, ActorOutput, LinkId};
+use bytes::BytesMut;
 use client::{Admin, Consumer, Event, Producer, Transmit};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use types::{Instant, Now};
 
 pub trait Engine {
-    fn handle(&mut self, now: Now, event: Event);
+    fn handle(&mut self, now: Now, event: Event<'_>);
     fn poll_transmit(&mut self) -> Option<Transmit>;
     fn next_wake(&self) -> Option<Instant>;
 }
 
-impl Engine for Producer {
-    fn handle(&mut self, now: Now, event: Event) {
+impl<T: Default> Engine for Producer<T> {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
         self.handle(now, event);
     }
     fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -24,7 +25,7 @@ impl Engine for Producer {
 }
 
 impl Engine for Consumer {
-    fn handle(&mut self, now: Now, event: Event) {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
         self.handle(now.at, event);
     }
     fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -36,7 +37,7 @@ impl Engine for Consumer {
 }
 
 impl Engine for Admin {
-    fn handle(&mut self, now: Now, event: Event) {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
         self.handle(now.at, event);
     }
     fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -55,7 +56,8 @@ pub struct Host<E> {
     pub engine: E,
     /// Where the numbers of this engine's links begin: engines count from 0, the network once.
     base: u64,
-    open: BTreeSet<u64>,
+    /// What has come over each open link and was not taken yet.
+    open: BTreeMap<u64, BytesMut>,
 }
 
 impl<E: Engine> Host<E> {
@@ -65,7 +67,7 @@ impl<E: Engine> Host<E> {
 
     /// As `new`, for an actor that has several: each with its own place.
     pub fn beside(engine: E, place: u64) -> Host<E> {
-        Host { engine, base: place << 40, open: BTreeSet::new() }
+        Host { engine, base: place << 40, open: BTreeMap::new() }
     }
 
     pub fn input(&mut self, now: Now, input: ActorInput) {
@@ -77,7 +79,10 @@ impl<E: Engine> Host<E> {
         let event = match input {
             ActorInput::Wake => Some(Event::Wake),
             ActorInput::Connected(link) => ours(link).map(Event::Connected),
-            ActorInput::Received(link, bytes) => ours(link).map(|link| Event::Received(link, bytes)),
+            ActorInput::Received(link, bytes) => self.open.get_mut(&link.0).and_then(|inbox| {
+                inbox.extend_from_slice(&bytes);
+                ours(link).map(|link| Event::Received(link, inbox))
+            }),
             ActorInput::Closed(link) => {
                 self.open.remove(&link.0);
                 ours(link).map(Event::Closed)
@@ -93,7 +98,7 @@ impl<E: Engine> Host<E> {
             out.push(match transmit {
                 Transmit::Connect { link, host, .. } => {
                     let link = LinkId(self.base + link.0);
-                    self.open.insert(link.0);
+                    self.open.insert(link.0, BytesMut::new());
                     ActorOutput::Connect { link, host }
                 }
                 Transmit::Send { link, bytes } => ActorOutput::Send { link: LinkId(self.base + link.0), bytes },
@@ -110,7 +115,7 @@ impl<E: Engine> Host<E> {
     pub fn replace(&mut self, engine: E, out: &mut Vec<ActorOutput>) {
         self.engine = engine;
         self.base += LINKS_MAX;
-        for link in std::mem::take(&mut self.open) {
+        for link in std::mem::take(&mut self.open).into_keys() {
             out.push(ActorOutput::Close { link: LinkId(link) });
         }
     }

@@ -23,13 +23,18 @@ enum Content {
 }
 
 #[derive(Debug)]
-pub struct Batch {
+pub struct Batch<T> {
     /// Its place in the order of its partition.
     pub serial: u64,
     content: Content,
-    count: i32,
-    pub tags: Vec<u64>,
+    pub count: i32,
+    /// What the engine's user keeps of it.
+    pub ticket: T,
     pub charged_bytes: usize,
+    /// Of the record that came last: one more of them is expected.
+    last_bytes: usize,
+    /// Somebody waits for it: it goes without waiting for company.
+    is_hurried: bool,
     opened: Instant,
     deadline: Instant,
     /// Set from the first sending on: it may be stored under this.
@@ -38,12 +43,24 @@ pub struct Batch {
     pub failed: u32,
 }
 
-impl Batch {
+/// What became of appending.
+pub struct Appended {
+    /// The record's place in its batch.
+    pub index: i32,
+    /// The batch could not leave before this record, or could not leave so soon.
+    pub is_news: bool,
+}
+
+impl<T> Batch<T> {
     fn size_bytes(&self) -> usize {
         match &self.content {
             Content::Filling(builder) => builder.size_bytes(),
             Content::Built(bytes) => bytes.len(),
         }
+    }
+
+    fn has_room(&self, size: usize, batch_bytes: usize) -> bool {
+        matches!(&self.content, Content::Filling(builder) if builder.size_bytes() + size <= batch_bytes)
     }
 
     /// The bytes to send under a stamp.
@@ -75,34 +92,31 @@ pub enum Verdict {
     Refused,
 }
 
-#[derive(Debug, Default)]
-pub struct Lane {
+#[derive(Debug)]
+pub struct Lane<T> {
     /// In order; the last one may still fill.
-    queue: VecDeque<Batch>,
-    in_flight: Vec<Batch>,
+    queue: VecDeque<Batch<T>>,
+    in_flight: Vec<Batch<T>>,
     next_sequence: i32,
     /// The broker has a batch with these sequences: it would notice a gap.
     is_known: bool,
     next_serial: u64,
 }
 
-impl Lane {
-    /// Adds a record. True where it opened a new batch.
-    pub fn append(
-        &mut self,
-        now: Now,
-        message: &Message,
-        (tag, deadline): (u64, Instant),
-        options: &ProducerOptions,
-    ) -> bool {
-        let size = message.size_bytes();
-        let fits = |batch: &Batch| match &batch.content {
-            Content::Filling(builder) => builder.size_bytes() + size <= options.batch_bytes,
-            Content::Built(_) => false,
-        };
-        let is_new = !self.queue.back().is_some_and(fits);
+impl<T> Default for Lane<T> {
+    fn default() -> Lane<T> {
+        let (queue, in_flight) = (VecDeque::new(), Vec::new());
+        Lane { queue, in_flight, next_sequence: 0, is_known: false, next_serial: 0 }
+    }
+}
+
+impl<T: Default> Lane<T> {
+    /// Adds a record of this size.
+    pub fn append(&mut self, now: Now, message: &Message, size: usize, options: &ProducerOptions) -> Appended {
+        let is_new = !self.queue.back().is_some_and(|batch| batch.has_room(size, options.batch_bytes));
+        let was_full = is_new && self.queue.len() == 1 && self.is_full(options);
         if is_new {
-            self.open(now.at, deadline, options);
+            self.open(now.at, options);
         }
         let batch = self.queue.back_mut().expect("there is one now");
         let Content::Filling(builder) = &mut batch.content else { unreachable!("a batch that fits is filling") };
@@ -110,13 +124,16 @@ impl Lane {
             message.headers.iter().map(|(name, value)| (&name.as_bytes()[..], value.as_deref())).collect();
         let timestamp = message.timestamp.unwrap_or(now.wall);
         builder.append(timestamp, message.key.as_deref(), message.value.as_deref(), &headers);
+        let index = batch.count;
         batch.count += 1;
-        batch.tags.push(tag);
         batch.charged_bytes += size;
-        is_new
+        batch.last_bytes = size;
+        let is_filled = !batch.has_room(size, options.batch_bytes);
+        let is_news = if is_new { !was_full } else { is_filled && self.queue.len() == 1 };
+        Appended { index, is_news }
     }
 
-    fn open(&mut self, now: Instant, deadline: Instant, options: &ProducerOptions) {
+    fn open(&mut self, now: Instant, options: &ProducerOptions) {
         let (codec, level) = options.codec;
         let builder = Builder::new(Template { codec, level, ..Template::default() });
         let serial = self.next_serial;
@@ -125,18 +142,52 @@ impl Lane {
             serial,
             content: Content::Filling(builder),
             count: 0,
-            tags: Vec::new(),
+            ticket: T::default(),
             charged_bytes: 0,
+            last_bytes: 0,
+            is_hurried: false,
             opened: now,
-            deadline,
+            deadline: now.plus_ms(options.delivery_timeout_ms),
             stamp: None,
             not_before: Instant(0),
             failed: 0,
         });
     }
+}
+
+impl<T> Lane<T> {
+    /// Whether another record like the last one goes into the batch that fills, so that no new one is needed.
+    pub fn takes_another(&self, size: usize, options: &ProducerOptions) -> bool {
+        self.queue.back().is_none_or(|batch| batch.has_room(size, options.batch_bytes))
+    }
+
+    /// What is kept of the batch to which a record was just added.
+    pub fn last_ticket(&mut self) -> &mut T {
+        &mut self.queue.back_mut().expect("a record was just added").ticket
+    }
+
+    /// Whether the first batch has all that it will hold.
+    fn is_full(&self, options: &ProducerOptions) -> bool {
+        let is_filled = |batch: &Batch<T>| !batch.has_room(batch.last_bytes, options.batch_bytes);
+        self.queue.len() > 1 || self.queue.front().is_some_and(is_filled)
+    }
+
+    /// Batches that wait and those under way.
+    pub fn batches(&self) -> impl Iterator<Item = &Batch<T>> {
+        self.queue.iter().chain(&self.in_flight)
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Lets what waits go without waiting for company.
+    pub fn hurry(&mut self) {
+        self.queue.iter_mut().for_each(|batch| batch.is_hurried = true);
+    }
 
     /// Whether a batch may leave now. What was sent before goes first and alone; what was not needs an identity.
-    pub fn is_due(&self, now: Instant, may_stamp: bool, flushing: bool, options: &ProducerOptions) -> bool {
+    pub fn is_due(&self, now: Instant, may_stamp: bool, options: &ProducerOptions) -> bool {
         let Some(front) = self.queue.front() else { return false };
         let is_alone = front.failed > 0 || self.in_flight.iter().any(|batch| batch.failed > 0);
         // Brokers know the last few batches of a producer. One without an answer may be asked for again when its leader
@@ -152,11 +203,7 @@ impl Lane {
         {
             return false;
         }
-        let is_full = match &front.content {
-            Content::Filling(builder) => builder.size_bytes() * 10 >= options.batch_bytes * 9,
-            Content::Built(_) => true,
-        };
-        is_full || flushing || self.queue.len() > 1 || front.opened.plus_ms(options.linger_ms) <= now
+        front.is_hurried || self.is_full(options) || front.opened.plus_ms(options.linger_ms) <= now
     }
 
     /// Takes the first batch under way where it is no larger than `room`: its serial and its bytes.
@@ -179,13 +226,13 @@ impl Lane {
     }
 
     /// The broker has a batch.
-    pub fn stored(&mut self, serial: u64) -> Option<Batch> {
+    pub fn stored(&mut self, serial: u64) -> Option<Batch<T>> {
         self.is_known = true;
         self.finish(serial)
     }
 
     /// A batch has its final answer.
-    pub fn finish(&mut self, serial: u64) -> Option<Batch> {
+    pub fn finish(&mut self, serial: u64) -> Option<Batch<T>> {
         let at = self.in_flight.iter().position(|batch| batch.serial == serial)?;
         Some(self.in_flight.remove(at))
     }
@@ -216,7 +263,7 @@ impl Lane {
             ErrorCode::NONE | ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Verdict::Stored,
             ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
                 // Where one before it is still open, that one is the gap.
-                let is_earlier = |batch: &Batch| batch.serial < serial && batch.stamp.is_some();
+                let is_earlier = |batch: &Batch<T>| batch.serial < serial && batch.stamp.is_some();
                 if self.queue.iter().any(is_earlier) || self.in_flight.iter().any(is_earlier) {
                     Verdict::Again
                 } else {
@@ -254,7 +301,7 @@ impl Lane {
     }
 
     /// Takes out what waits and has waited too long: the front ones, for deadlines are in order.
-    pub fn expired(&mut self, now: Instant) -> Vec<Batch> {
+    pub fn expired(&mut self, now: Instant) -> Vec<Batch<T>> {
         let mut late = Vec::new();
         while let Some(batch) = self.queue.pop_front_if(|batch| batch.deadline <= now) {
             late.push(batch);

@@ -5,6 +5,7 @@
 
 mod lane;
 mod partitioner;
+mod topics;
 
 use crate::cluster::{Call, Cluster, Failure, Options, Target};
 use crate::{Event, Transmit};
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use lane::{Batch, Lane, Verdict};
 use record::Codec;
 use std::collections::{BTreeMap, VecDeque};
+use topics::Topics;
 use types::{
     ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text, Timestamp, TopicId,
 };
@@ -44,6 +46,8 @@ pub struct ProducerOptions {
     pub buffer_bytes: usize,
     /// `delivery.timeout.ms`
     pub delivery_timeout_ms: u64,
+    /// `max.block.ms`: how long a record may wait for room or for its topic. For the engine's user to heed.
+    pub block_ms_max: u64,
     /// `max.in.flight.requests.per.connection`
     pub in_flight_max: usize,
     /// `compression.type` and its level.
@@ -61,6 +65,7 @@ impl Default for ProducerOptions {
             request_bytes_max: 1 << 20,
             buffer_bytes: 32 << 20,
             delivery_timeout_ms: 120_000,
+            block_ms_max: 60_000,
             in_flight_max: 5,
             codec: (Codec::None, 0),
         }
@@ -98,6 +103,14 @@ pub struct Place {
     pub append_time: Option<Timestamp>,
 }
 
+impl Place {
+    /// Of the record that stands `index` behind the one that this is the place of.
+    #[must_use]
+    pub fn plus(self, index: i32) -> Place {
+        Place { offset: self.offset.map(|offset| offset.plus(index.into())), ..self }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The broker refused the record.
@@ -106,16 +119,42 @@ pub enum SendError {
     TimedOut { was_sent: bool },
 }
 
-/// What became of a record.
+/// Why a record was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// The number that `send` was given.
-    pub tag: u64,
+pub enum NotTaken {
+    /// `buffer.memory` is used up until something is delivered.
+    Full,
+    /// The topic, or the partition that the record names, is not known yet; what the cluster last said of the topic.
+    Unknown(ErrorCode),
+    /// It never will be.
+    Refused(SendError),
+}
+
+/// A record that was taken.
+#[derive(Debug)]
+pub struct Taken<'a, T> {
+    pub partition: PartitionIndex,
+    /// What is kept of its batch; comes back with the batch's delivery.
+    pub ticket: &'a mut T,
+    /// Its place in the batch.
+    pub index: i32,
+    pub timestamp: Timestamp,
+    /// By when `handle` has to be called on account of this record, where that is sooner than it was.
+    pub wake: Option<Instant>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery<T> {
+    pub ticket: T,
+    /// How many records it had.
+    pub count: i32,
+    /// Where its first record went.
     pub result: Result<Place, SendError>,
 }
 
-/// A topic and a partition of it.
-type Spot = (Text, PartitionIndex);
+/// A topic by its number in the table, and a partition of it.
+type Spot = (usize, PartitionIndex);
 
 /// A batch of a request: where it belongs, and the id its topic had when it was sent.
 #[derive(Clone, Debug)]
@@ -139,29 +178,25 @@ enum Identity {
     Spent(ProducerId, ProducerEpoch),
 }
 
+/// The engine; `T` is what its user keeps of each batch, made when the batch is begun.
 #[derive(Debug)]
-pub struct Producer {
+pub struct Producer<T> {
     options: ProducerOptions,
     cluster: Cluster,
     identity: Identity,
     identity_failed: u32,
     identity_not_before: Instant,
-    lanes: BTreeMap<Spot, Lane>,
-    /// Records of topics about which nothing is known yet.
-    homeless: BTreeMap<Text, VecDeque<(Message, u64, Instant)>>,
-    sticky: BTreeMap<Text, PartitionIndex>,
+    topics: Topics<T>,
     requests: BTreeMap<Call, Sent>,
     buffered_bytes: usize,
-    deliveries: VecDeque<Delivery>,
-    flushing: bool,
-    metadata_epoch: u64,
+    deliveries: VecDeque<Delivery<T>>,
     /// The latest moment that was heard of.
     now: Instant,
 }
 
-impl Producer {
+impl<T: Default> Producer<T> {
     #[must_use]
-    pub fn new(options: ProducerOptions) -> Producer {
+    pub fn new(options: ProducerOptions) -> Producer<T> {
         let idempotent = options.idempotent && options.acks == Acks::All;
         Producer {
             cluster: Cluster::new(options.cluster.clone()),
@@ -169,47 +204,84 @@ impl Producer {
             options,
             identity_failed: 0,
             identity_not_before: Instant(0),
-            lanes: BTreeMap::new(),
-            homeless: BTreeMap::new(),
-            sticky: BTreeMap::new(),
+            topics: Topics::default(),
             requests: BTreeMap::new(),
             buffered_bytes: 0,
             deliveries: VecDeque::new(),
-            flushing: false,
-            metadata_epoch: 0,
             now: Instant(0),
         }
     }
 
-    /// Whether a record may be handed over: `buffer.memory` is not used up.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.buffered_bytes < self.options.buffer_bytes
-    }
-
-    /// Records handed over whose delivery is still open, and the bytes they hold.
-    #[must_use]
-    pub fn buffered_bytes(&self) -> usize {
-        self.buffered_bytes
-    }
-
-    /// Takes a record; what becomes of it comes out of `poll_delivery` under `tag`.
-    pub fn send(&mut self, now: Now, message: Message, tag: u64) {
-        self.buffered_bytes += message.size_bytes();
-        let deadline = now.at.plus_ms(self.options.delivery_timeout_ms);
-        self.cluster.want(now.at, &message.topic);
-        let queue = self.homeless.entry(message.topic.clone()).or_default();
-        queue.push_back((message, tag, deadline));
-        if queue.len() == 1 {
-            self.house(now);
+    /// Takes a record; what becomes of it comes out of `poll_delivery` with its batch's ticket. Sends nothing by itself:
+    /// that is for `handle`.
+    pub fn send(&mut self, now: Now, message: &Message) -> Result<Taken<'_, T>, NotTaken> {
+        let size = message.size_bytes();
+        if size > self.options.request_bytes_max.min(self.options.buffer_bytes) {
+            return Err(NotTaken::Refused(self.too_large(size)));
         }
+        if self.buffered_bytes + size > self.options.buffer_bytes {
+            return Err(NotTaken::Full);
+        }
+        let at = self.topics.find(&message.topic);
+        let topic = &mut self.topics.lines[at];
+        if topic.epoch != self.cluster.metadata_epoch() || topic.count == 0 {
+            self.cluster.want(now.at, &topic.name);
+            topic.update(&self.cluster);
+        }
+        let count = topic.count;
+        if message.partition.map_or(count < 1, |partition| !(0..count).contains(&partition.0)) {
+            self.cluster.refresh_soon(now.at);
+            return Err(NotTaken::Unknown(
+                self.cluster.topic(&message.topic).map_or(ErrorCode::NONE, |known| known.error),
+            ));
+        }
+        let partition = topic.partition(message, size, &self.options, &mut self.cluster.rng);
+        let spot = (at, partition);
+        let appended = topic.lane(partition).append(now, message, size, &self.options);
+        let (index, is_news) = (appended.index, appended.is_news);
+        self.buffered_bytes += size;
+        let wake = if is_news { self.news(now.at, spot) } else { None };
+        Ok(Taken {
+            partition,
+            ticket: self.topics.lines[at].lane(partition).last_ticket(),
+            index,
+            timestamp: message.timestamp.unwrap_or(now.wall),
+            wake,
+        })
+    }
+
+    fn too_large(&self, size: usize) -> SendError {
+        let (request, buffer) = (self.options.request_bytes_max, self.options.buffer_bytes);
+        let message = format!("the record takes {size} bytes: max.request.size is {request}, buffer.memory {buffer}");
+        SendError::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, message: Some(message) }
+    }
+
+    /// When a batch that was begun or filled needs to be looked at.
+    fn news(&mut self, now: Instant, spot: Spot) -> Option<Instant> {
+        self.topics.active.insert(spot);
+        if !matches!(self.identity, Identity::Nobody | Identity::Known(..)) {
+            return Some(now);
+        }
+        let lane = self.topics.lane(spot)?;
+        if !lane.is_due(now, true, &self.options) {
+            return lane.next_wake(now, self.options.linger_ms);
+        }
+        let name = &self.topics.lines[spot.0].name;
+        let leader = self.cluster.topic(name)?.partition(spot.1)?.leader?;
+        // Where as many requests are under way as may be, the next answer is what it waits for.
+        let is_busy = self.cluster.load(now, leader).is_some_and(|load| load >= self.options.in_flight_max);
+        (!is_busy).then_some(now)
+    }
+
+    /// Sends all that was taken so far without waiting for company.
+    pub fn flush(&mut self, now: Now) {
+        self.topics.lanes_mut().for_each(Lane::hurry);
         self.drive(now);
     }
 
-    /// Sends what waits for company now; holds until nothing is open.
-    pub fn flush(&mut self, now: Now) {
-        self.flushing = true;
-        self.drive(now);
+    /// The tickets of all batches whose delivery is open.
+    pub fn open(&self) -> impl Iterator<Item = &T> {
+        self.topics.lanes().flat_map(|lane| lane.batches().map(|batch| &batch.ticket))
     }
 
     #[must_use]
@@ -217,7 +289,18 @@ impl Producer {
         self.buffered_bytes == 0
     }
 
-    pub fn poll_delivery(&mut self) -> Option<Delivery> {
+    /// Bytes of the records whose delivery is open.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub fn poll_delivery(&mut self) -> Option<Delivery<T>> {
         self.deliveries.pop_front()
     }
 
@@ -225,111 +308,49 @@ impl Producer {
         self.cluster.poll_transmit()
     }
 
-    pub fn handle(&mut self, now: Now, event: Event) {
+    pub fn handle(&mut self, now: Now, event: Event<'_>) {
         self.cluster.handle(now.at, event);
         self.answered(now);
-        if self.metadata_epoch != self.cluster.metadata_epoch() {
-            self.metadata_epoch = self.cluster.metadata_epoch();
-            self.house(now);
-        }
         self.expire(now);
         self.drive(now);
+        if self.options.acks == Acks::None {
+            // What needs no answer has been answered by being sent.
+            self.answered(now);
+        }
     }
 
     #[must_use]
     pub fn next_wake(&self) -> Option<Instant> {
-        let lanes = self.lanes.values().filter_map(|lane| lane.next_wake(self.now, self.options.linger_ms));
-        let homeless = self.homeless.values().filter_map(|queue| queue.front().map(|(_, _, deadline)| *deadline));
+        let lanes = self.topics.waiting().filter_map(|lane| lane.next_wake(self.now, self.options.linger_ms));
         let identity = matches!(self.identity, Identity::Wanted(_)).then_some(self.identity_not_before);
         let identity = identity.filter(|at| *at > self.now);
-        lanes.chain(homeless).chain(identity).chain(self.cluster.next_wake()).min()
-    }
-
-    /// Gives records their partitions where the topic's number of partitions is known.
-    fn house(&mut self, now: Now) {
-        for topic in self.homeless.keys().cloned().collect::<Vec<_>>() {
-            let count = self.cluster.topic(&topic).map_or(0, |known| known.partitions.len());
-            let Ok(count @ 1..) = i32::try_from(count) else { continue };
-            for (message, tag, deadline) in self.homeless.remove(&topic).unwrap_or_default() {
-                let partition = self.partition(&message, count);
-                let lane = self.lanes.entry((topic.clone(), partition)).or_default();
-                let is_new = lane.append(now, &message, (tag, deadline), &self.options);
-                // Records without a key go elsewhere with each new batch.
-                if is_new && message.partition.is_none() && message.key.is_none() {
-                    self.sticky.remove(&topic);
-                }
-            }
-        }
-    }
-
-    fn partition(&mut self, message: &Message, count: i32) -> PartitionIndex {
-        if let Some(partition) = message.partition {
-            return partition;
-        }
-        if let Some(key) = &message.key {
-            return partitioner::of_key(key, count);
-        }
-        if let Some(partition) = self.sticky.get(&message.topic) {
-            return *partition;
-        }
-        let partition =
-            PartitionIndex(i32::try_from(self.cluster.rng.below(u64::from(count.unsigned_abs()))).unwrap_or(0));
-        self.sticky.insert(message.topic.clone(), partition);
-        partition
+        lanes.chain(identity).chain(self.cluster.next_wake()).min()
     }
 
     fn expire(&mut self, now: Now) {
-        let mut late = Vec::new();
-        for queue in self.homeless.values_mut() {
-            while queue.front().is_some_and(|(_, _, deadline)| *deadline <= now.at) {
-                late.extend(queue.pop_front());
-            }
-        }
-        for (message, tag, _) in late {
-            self.buffered_bytes -= message.size_bytes();
-            let code = self.cluster.topic(&message.topic).map_or(ErrorCode::NONE, |topic| topic.error);
-            let result = match code {
-                ErrorCode::NONE => Err(SendError::TimedOut { was_sent: false }),
-                code => Err(SendError::Refused { code, message: None }),
-            };
-            self.deliveries.push_back(Delivery { tag, result });
-        }
-        self.homeless.retain(|_, queue| !queue.is_empty());
-        for spot in self.lanes.keys().cloned().collect::<Vec<_>>() {
-            let lane = self.lanes.get_mut(&spot).expect("it was just listed");
+        for spot in self.topics.active.iter().copied().collect::<Vec<_>>() {
+            let Some(lane) = self.topics.lane(spot) else { continue };
             for batch in lane.expired(now.at) {
                 let was_sent = batch.stamp.is_some();
                 if was_sent {
                     self.spend_identity();
                 }
-                self.deliver_failure(&batch, &SendError::TimedOut { was_sent });
+                self.deliver(batch, Err(SendError::TimedOut { was_sent }));
             }
         }
     }
 
-    fn deliver_failure(&mut self, batch: &Batch, error: &SendError) {
+    fn deliver(&mut self, batch: Batch<T>, result: Result<Place, SendError>) {
         self.buffered_bytes -= batch.charged_bytes;
-        for tag in &batch.tags {
-            self.deliveries.push_back(Delivery { tag: *tag, result: Err(error.clone()) });
-        }
-    }
-
-    fn deliver(&mut self, batch: &Batch, partition: PartitionIndex, base: Option<Offset>, time: Option<Timestamp>) {
-        self.buffered_bytes -= batch.charged_bytes;
-        for (index, tag) in (0..).zip(&batch.tags) {
-            let offset = base.map(|base| base.plus(index));
-            let place = Place { partition, offset, append_time: time };
-            self.deliveries.push_back(Delivery { tag: *tag, result: Ok(place) });
-        }
+        self.deliveries.push_back(Delivery { ticket: batch.ticket, count: batch.count, result });
     }
 }
 
 /// What is sent.
-impl Producer {
+impl<T: Default> Producer<T> {
     fn drive(&mut self, now: Now) {
         self.now = now.at;
         if self.buffered_bytes == 0 {
-            self.flushing = false;
             return;
         }
         self.drive_identity(now);
@@ -339,15 +360,17 @@ impl Producer {
             Identity::Wanted(_) | Identity::Asked(..) | Identity::Spent(..) => None,
         };
         let mut by_leader: BTreeMap<NodeId, Vec<Spot>> = BTreeMap::new();
-        for (spot, lane) in &self.lanes {
-            if !lane.is_due(now.at, stamp.is_some(), self.flushing, &self.options) {
+        let lines = &self.topics.lines;
+        self.topics.active.retain(|(at, partition)| lines[*at].is_waiting(*partition));
+        for spot in &self.topics.active {
+            let line = &self.topics.lines[spot.0];
+            let is_due = |lane: &Lane<T>| lane.is_due(now.at, stamp.is_some(), &self.options);
+            if !line.existing(spot.1).is_some_and(is_due) {
                 continue;
             }
-            let known = self.cluster.topic(&spot.0).and_then(|topic| topic.partition(spot.1));
-            match known.and_then(|partition| partition.leader) {
-                Some(leader) => by_leader.entry(leader).or_default().push(spot.clone()),
-                None => by_leader.entry(NodeId(-1)).or_default().push(spot.clone()),
-            }
+            let known = self.cluster.topic(&line.name).and_then(|topic| topic.partition(spot.1));
+            let leader = known.and_then(|partition| partition.leader).unwrap_or(NodeId(-1));
+            by_leader.entry(leader).or_default().push(*spot);
         }
         if by_leader.remove(&NodeId(-1)).is_some() {
             self.cluster.refresh_soon(now.at);
@@ -363,16 +386,16 @@ impl Producer {
         // Whose turn comes first changes, so that a full request does not always leave out the same partitions.
         let first = usize::try_from(self.cluster.rng.below(due.len() as u64)).unwrap_or(0);
         due.rotate_left(first);
-        let mut topics: BTreeMap<Text, TopicProduceData> = BTreeMap::new();
+        let mut topics: BTreeMap<usize, TopicProduceData> = BTreeMap::new();
         let (mut room, mut taken) = (usize::MAX, Sent::new());
         for spot in due {
-            let lane = self.lanes.get_mut(&spot).expect("it was just listed");
-            let Some((serial, batch)) = lane.take(identity, room) else { continue };
+            let line = &mut self.topics.lines[spot.0];
+            let Some((serial, batch)) = line.lane(spot.1).take(identity, room) else { continue };
             // The first batch goes whatever its size; the broker has its own limit.
             room = room.min(self.options.request_bytes_max).saturating_sub(batch.len());
-            let topic_id = self.cluster.topic(&spot.0).map_or(TopicId::ZERO, |known| known.id);
-            let topic = topics.entry(spot.0.clone()).or_insert_with(|| TopicProduceData {
-                name: spot.0.clone(),
+            let topic_id = self.cluster.topic(&line.name).map_or(TopicId::ZERO, |known| known.id);
+            let topic = topics.entry(spot.0).or_insert_with(|| TopicProduceData {
+                name: line.name.clone(),
                 topic_id,
                 ..Default::default()
             });
@@ -400,9 +423,9 @@ impl Producer {
 
     fn drive_identity(&mut self, now: Now) {
         if let Identity::Spent(id, epoch) = self.identity
-            && self.lanes.values().all(Lane::is_certain)
+            && self.topics.lanes().all(Lane::is_certain)
         {
-            self.lanes.values_mut().for_each(Lane::restart_sequence);
+            self.topics.lanes_mut().for_each(Lane::restart_sequence);
             self.identity = Identity::Wanted(Some((id, epoch)));
         }
         let Identity::Wanted(from) = self.identity else { return };
@@ -430,7 +453,7 @@ impl Producer {
 }
 
 /// What is answered.
-impl Producer {
+impl<T: Default> Producer<T> {
     fn answered(&mut self, now: Now) {
         for (call, result) in self.cluster.take_answers() {
             if let Identity::Asked(asked, from) = self.identity
@@ -475,20 +498,20 @@ impl Producer {
                     for answer in &topic.partition_responses {
                         let is_topic = |sent: &Shipment| match topic.name.is_empty() {
                             true => sent.topic == topic.topic_id,
-                            false => sent.spot.0 == topic.name,
+                            false => self.topics.lines[sent.spot.0].name == topic.name,
                         };
                         let is_asked = |sent: &Shipment| sent.spot.1.0 == answer.index && is_topic(sent);
                         if let Some(at) = open.iter().position(is_asked) {
                             let Shipment { spot, serial, .. } = open.remove(at);
-                            self.answered_for(now, &spot, serial, answer);
+                            self.answered_for(now, spot, serial, answer);
                         }
                     }
                 }
             }
             Err(Failure::Unanswered) => {
                 for Shipment { spot, serial, .. } in std::mem::take(&mut open) {
-                    if let Some(batch) = self.lanes.get_mut(&spot).and_then(|lane| lane.finish(serial)) {
-                        self.deliver(&batch, spot.1, None, None);
+                    if let Some(batch) = self.topics.lane(spot).and_then(|lane| lane.finish(serial)) {
+                        self.deliver(batch, Ok(Place { partition: spot.1, offset: None, append_time: None }));
                     }
                 }
             }
@@ -497,30 +520,31 @@ impl Producer {
             }
         }
         for Shipment { spot, serial, .. } in open {
-            self.again(now, &spot, serial);
+            self.again(now, spot, serial);
         }
     }
 
-    fn again(&mut self, now: Now, spot: &Spot, serial: u64) {
-        let Some(lane) = self.lanes.get_mut(spot) else { return };
+    fn again(&mut self, now: Now, spot: Spot, serial: u64) {
+        let Some(lane) = self.topics.lane(spot) else { return };
         let wait_ms = self.cluster.backoff_ms(lane.failed(serial));
         lane.put_back(serial, now.at.plus_ms(wait_ms));
+        self.topics.active.insert(spot);
     }
 
     fn answered_for(
         &mut self,
         now: Now,
-        spot: &Spot,
+        spot: Spot,
         serial: u64,
         answer: &wire::produce_response::PartitionProduceResponse,
     ) {
-        let Some(lane) = self.lanes.get_mut(spot) else { return };
+        let Some(lane) = self.topics.lane(spot) else { return };
         match lane.verdict(serial, answer.error_code) {
             Verdict::Stored => {
-                let base = Some(Offset(answer.base_offset)).filter(|offset| offset.0 >= 0);
-                let time = Some(Timestamp(answer.log_append_time_ms)).filter(|time| time.0 >= 0);
+                let offset = Some(Offset(answer.base_offset)).filter(|offset| offset.0 >= 0);
+                let append_time = Some(Timestamp(answer.log_append_time_ms)).filter(|time| time.0 >= 0);
                 if let Some(batch) = lane.stored(serial) {
-                    self.deliver(&batch, spot.1, base, time);
+                    self.deliver(batch, Ok(Place { partition: spot.1, offset, append_time }));
                 }
             }
             Verdict::Again => {
@@ -530,7 +554,7 @@ impl Producer {
             Verdict::OutOfOrder => {
                 self.spend_identity();
                 self.again(now, spot, serial);
-                if let Some(lane) = self.lanes.get_mut(spot) {
+                if let Some(lane) = self.topics.lane(spot) {
                     lane.clear_stamps(serial);
                 }
             }
@@ -538,7 +562,7 @@ impl Producer {
                 if let Some(batch) = lane.finish(serial) {
                     self.spend_identity();
                     let message = answer.error_message.as_ref().map(ToString::to_string);
-                    self.deliver_failure(&batch, &SendError::Refused { code: answer.error_code, message });
+                    self.deliver(batch, Err(SendError::Refused { code: answer.error_code, message }));
                 }
             }
         }

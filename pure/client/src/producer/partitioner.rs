@@ -1,6 +1,37 @@
 //! Which partition a key goes to: the choice that Kafka's own producers make, so that keys meet their kind.
 
-use types::PartitionIndex;
+use types::{PartitionIndex, Rng};
+
+/// Where records without a key go: to one partition until a batch of it is full, then to another (KIP-480, KIP-794).
+#[derive(Debug, Default)]
+pub struct Sticky {
+    partition: Option<PartitionIndex>,
+    /// What has gone there since it was chosen.
+    bytes: usize,
+}
+
+impl Sticky {
+    /// The partition, among `count`, of a record of this size.
+    pub fn next(
+        &mut self,
+        (count, size): (i32, usize),
+        batch_bytes: usize,
+        has_room: impl Fn(PartitionIndex) -> bool,
+        rng: &mut Rng,
+    ) -> PartitionIndex {
+        // Only a batch that has begun to fill is left when it is full, so that no partition gets more than the others.
+        let stays = |at: &PartitionIndex| {
+            at.0 < count && (self.bytes < batch_bytes || self.bytes < 2 * batch_bytes && has_room(*at))
+        };
+        let partition = self.partition.filter(stays).unwrap_or_else(|| {
+            self.bytes = 0;
+            PartitionIndex(i32::try_from(rng.below(u64::from(count.unsigned_abs()))).unwrap_or(0))
+        });
+        self.partition = Some(partition);
+        self.bytes += size;
+        partition
+    }
+}
 
 /// The partition of a key among `count`.
 pub fn of_key(key: &[u8], count: i32) -> PartitionIndex {

@@ -5,13 +5,17 @@ use crate::actor::{Actor, ActorInput, ActorOutput};
 use crate::host::{Engine, Host};
 use crate::oracle::{Id, Sent};
 use bytes::{BufMut, Bytes, BytesMut};
-use client::{Acks, Message, Producer, ProducerOptions, SendError};
-use std::collections::BTreeMap;
+use client::{Acks, Event, Message, NotTaken, Place, Producer, ProducerOptions, SendError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::{ErrorCode, Instant, Now, PartitionIndex, Rng, Text};
+
+/// Records that wait to be taken, before it waits itself.
+const WAITING_MAX: usize = 100;
 
 pub struct Sender {
     number: usize,
-    host: Host<Producer>,
+    /// Its batches keep the numbers of their records.
+    host: Host<Producer<Vec<u64>>>,
     oracle: SharedOracle,
     rng: Rng,
     acks: Acks,
@@ -23,6 +27,9 @@ pub struct Sender {
     left: u64,
     next_burst: Instant,
     open: BTreeMap<u64, (Id, Text)>,
+    /// What the producer has not taken yet, and until when it may.
+    waiting: VecDeque<(Message, u64, Instant)>,
+    wait_ms: u64,
     /// It begins when faults are over: all that it sends must get through.
     is_proof: bool,
 }
@@ -48,6 +55,8 @@ impl Sender {
             number,
             acks: options.acks,
             once: options.idempotent && options.acks == Acks::All,
+            waiting: VecDeque::new(),
+            wait_ms: options.delivery_timeout_ms,
             host: Host::new(Producer::new(options)),
             oracle,
             topics,
@@ -69,11 +78,12 @@ impl Sender {
     fn burst(&mut self, now: Now) {
         let count = 1 + self.rng.below(8);
         for _ in 0..count.min(self.left) {
-            if self.host.engine.has_room() {
+            if self.waiting.len() < WAITING_MAX {
                 self.left -= 1;
                 self.send(now);
             }
         }
+        self.hand_over(now);
         if self.rng.one_in(10) {
             self.host.engine.flush(now);
         }
@@ -106,25 +116,55 @@ impl Sender {
         self.open.insert(id.0, (id, topic));
         *oracle.open.entry(self.number).or_default() = self.open.len();
         drop(oracle);
-        self.host.engine.send(now, message, id.0);
+        self.waiting.push_back((message, id.0, now.at.plus_ms(self.wait_ms)));
+    }
+
+    /// Hands over what waits, in the order of each topic.
+    fn hand_over(&mut self, now: Now) {
+        let mut held_up = BTreeSet::new();
+        for (message, number, deadline) in std::mem::take(&mut self.waiting) {
+            let taken = match held_up.contains(&message.topic) {
+                true => Err(NotTaken::Full),
+                false => self.host.engine.send(now, &message).map(|taken| taken.ticket.push(number)),
+            };
+            match taken {
+                Ok(()) => {}
+                Err(NotTaken::Refused(error)) => self.delivered(number, Err(error)),
+                Err(NotTaken::Full | NotTaken::Unknown(_)) if deadline <= now.at => {
+                    self.delivered(number, Err(SendError::TimedOut { was_sent: false }));
+                }
+                Err(NotTaken::Full | NotTaken::Unknown(_)) => {
+                    held_up.insert(message.topic.clone());
+                    self.waiting.push_back((message, number, deadline));
+                }
+            }
+        }
+        self.host.engine.handle(now, Event::Wake);
     }
 
     fn deliveries(&mut self) {
         while let Some(delivery) = self.host.engine.poll_delivery() {
-            let (id, topic) = self.open.remove(&delivery.tag).expect("each record is reported once");
-            let mut oracle = self.oracle.borrow_mut();
-            oracle.open.insert(self.number, self.open.len());
-            match delivery.result {
-                Ok(place) => {
-                    let by_all = self.acks == Acks::All;
-                    oracle.acknowledged(&(topic, place.partition), place.offset, id, by_all);
-                }
-                Err(error) => {
-                    oracle.figures.failed += 1;
-                    assert!(!self.is_proof, "{topic}: a record is refused by a cluster that is well: {error:?}");
-                    let fleeting = oracle.natures.get(&topic).is_none_or(|nature| nature.fleeting);
-                    assert!(fleeting || is_expected(&error), "{topic}: a record is refused: {error:?}");
-                }
+            assert_eq!(i32::try_from(delivery.ticket.len()), Ok(delivery.count), "a record has no number");
+            for (index, number) in (0..).zip(delivery.ticket) {
+                self.delivered(number, delivery.result.clone().map(|place| place.plus(index)));
+            }
+        }
+    }
+
+    fn delivered(&mut self, number: u64, result: Result<Place, SendError>) {
+        let (id, topic) = self.open.remove(&number).expect("each record is reported once");
+        let mut oracle = self.oracle.borrow_mut();
+        oracle.open.insert(self.number, self.open.len());
+        match result {
+            Ok(place) => {
+                let by_all = self.acks == Acks::All;
+                oracle.acknowledged(&(topic, place.partition), place.offset, id, by_all);
+            }
+            Err(error) => {
+                oracle.figures.failed += 1;
+                assert!(!self.is_proof, "{topic}: a record is refused by a cluster that is well: {error:?}");
+                let fleeting = oracle.natures.get(&topic).is_none_or(|nature| nature.fleeting);
+                assert!(fleeting || is_expected(&error), "{topic}: a record is refused: {error:?}");
             }
         }
     }
@@ -147,6 +187,8 @@ impl Actor for Sender {
         if self.left > 0 && now.at >= self.next_burst {
             self.burst(now);
             self.next_burst = now.at.plus_ms(self.rng.below(self.pace_ms) + 1);
+        } else if !self.waiting.is_empty() {
+            self.hand_over(now);
         }
         self.deliveries();
         self.host.output(out);
@@ -154,6 +196,7 @@ impl Actor for Sender {
 
     fn next_wake(&self) -> Option<Instant> {
         let burst = (self.left > 0).then_some(self.next_burst);
-        Engine::next_wake(&self.host.engine).into_iter().chain(burst).min()
+        let waiting = self.waiting.iter().map(|(_, _, deadline)| *deadline);
+        Engine::next_wake(&self.host.engine).into_iter().chain(burst).chain(waiting).min()
     }
 }
