@@ -23,12 +23,18 @@ pub struct Options {
     pub request_timeout_ms: u64,
     /// `socket.connection.setup.timeout.ms`
     pub connect_timeout_ms: u64,
+    /// `socket.connection.setup.timeout.max.ms`: what that grows to with failures.
+    pub connect_timeout_ms_max: u64,
+    /// `connections.max.idle.ms`
+    pub connection_idle_ms_max: u64,
     /// `retry.backoff.ms` and `retry.backoff.max.ms`
     pub retry_backoff_ms: (u64, u64),
     /// `reconnect.backoff.ms` and `reconnect.backoff.max.ms`
     pub reconnect_backoff_ms: (u64, u64),
     /// `metadata.max.age.ms`
     pub metadata_max_age_ms: u64,
+    /// `metadata.recovery.strategy` is rebootstrap.
+    pub rebootstraps: bool,
     /// `allow.auto.create.topics`
     pub allow_auto_create_topics: bool,
     /// Highest versions to use, by API key, where they are to be lower than what this library speaks.
@@ -44,9 +50,12 @@ impl Default for Options {
             client_id: "vltava".to_owned(),
             request_timeout_ms: 30_000,
             connect_timeout_ms: 10_000,
+            connect_timeout_ms_max: 30_000,
+            connection_idle_ms_max: 540_000,
             retry_backoff_ms: (100, 1000),
             reconnect_backoff_ms: (50, 1000),
             metadata_max_age_ms: 300_000,
+            rebootstraps: true,
             allow_auto_create_topics: true,
             version_caps: BTreeMap::new(),
             seed: 0,
@@ -200,6 +209,7 @@ impl Cluster {
             Event::Connected(id) => {
                 if let Some((peer, link)) = self.links.get_mut(&id) {
                     link.connected();
+                    link.used_at = now;
                     self.attempts.remove(peer);
                 }
             }
@@ -220,7 +230,7 @@ impl Cluster {
     }
 
     pub fn next_wake(&self) -> Option<Instant> {
-        let links = self.links.values().filter_map(|(_, link)| link.deadline());
+        let links = self.links.values().filter_map(|(_, link)| link.deadline().or(self.idle_at(link)));
         let held = self.held.iter().map(|held| held.deadline);
         let attempts = self.attempts.values().map(|attempts| attempts.not_before);
         let attempts = attempts.filter(|at| !self.held.is_empty() && *at > self.now);
@@ -366,6 +376,7 @@ impl Cluster {
 
     fn submit(&mut self, id: LinkId, held: Held) {
         let (_, link) = self.links.get_mut(&id).expect("it was just found");
+        link.used_at = self.now;
         link.submit(held.call, held.request, held.deadline, &mut self.answers);
     }
 
@@ -396,8 +407,10 @@ impl Cluster {
         if let Some((id, _)) = best {
             return Some(*id);
         }
-        let nodes = self.metadata.brokers.keys().map(|node| Peer::Node(*node));
-        let mut peers: Vec<Peer> = nodes.chain((0..self.options.bootstrap.len()).map(Peer::Bootstrap)).collect();
+        let mut peers: Vec<Peer> = self.metadata.brokers.keys().map(|node| Peer::Node(*node)).collect();
+        if self.options.rebootstraps || peers.is_empty() {
+            peers.extend((0..self.options.bootstrap.len()).map(Peer::Bootstrap));
+        }
         let first = usize::try_from(self.rng.below(peers.len() as u64)).unwrap_or(0);
         peers.rotate_left(first);
         // By chance, but not twice to one that has failed while another was not tried.
@@ -415,7 +428,10 @@ impl Cluster {
         }
         let id = LinkId(self.next_link);
         self.next_link += 1;
-        let by = now.plus_ms(self.options.connect_timeout_ms);
+        let failed = self.attempts.get(&peer).map_or(0, |attempts| attempts.failed);
+        let timeout_ms = self.options.connect_timeout_ms.saturating_mul(1 << failed.min(10));
+        let most_ms = self.options.connect_timeout_ms_max.max(self.options.connect_timeout_ms);
+        let by = now.plus_ms(timeout_ms.min(most_ms));
         let link = Link::new(Text::from(self.options.client_id.as_str()), self.options.version_caps.clone(), by);
         self.links.insert(id, (peer, link));
         self.transmits.push_back(Transmit::Connect { link: id, host, port });
@@ -433,8 +449,15 @@ impl Cluster {
 
     /// Closes a connection that is of no more use.
     fn drop_link(&mut self, now: Instant, id: LinkId, failure: Failure) {
-        self.transmits.push_back(Transmit::Close { link: id });
+        let why = Some("it does not answer in time, or not in Kafka's protocol".to_owned());
+        self.transmits.push_back(Transmit::Close { link: id, why });
         self.lose_link(now, id, failure);
+    }
+
+    /// When a connection is closed for which nobody has a use.
+    fn idle_at(&self, link: &Link) -> Option<Instant> {
+        let is_idle = link.is_ready() && link.load() == 0;
+        is_idle.then(|| link.used_at.plus_ms(self.options.connection_idle_ms_max)).filter(|at| at.0 != u64::MAX)
     }
 
     fn lose_link(&mut self, now: Instant, id: LinkId, failure: Failure) {
@@ -452,6 +475,12 @@ impl Cluster {
         let late: Vec<LinkId> = self.links.iter().filter(late).map(|(id, _)| *id).collect();
         for id in late {
             self.drop_link(now, id, Failure::TimedOut);
+        }
+        let is_idle = |(_, link): &(Peer, Link)| self.idle_at(link).is_some_and(|at| at <= now);
+        let idle: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_idle(link)).map(|(id, _)| *id).collect();
+        for id in idle {
+            self.links.remove(&id);
+            self.transmits.push_back(Transmit::Close { link: id, why: None });
         }
         for held in std::mem::take(&mut self.held) {
             // A node that the cluster no longer names will not come back under this name's address.

@@ -58,5 +58,7 @@ pub enum Transmit {
     },
     Close {
         link: LinkId,
+        /// Why, where it is more than that nobody needs it.
+        why: Option<String>,
     },
 }

@@ -55,6 +55,8 @@ pub struct Link {
     correlation: i32,
     waiting: VecDeque<Waiting>,
     in_flight: VecDeque<InFlight>,
+    /// When a request was last handed over.
+    pub used_at: Instant,
     /// Bytes to send, in order.
     pub outbox: Vec<Bytes>,
     /// The connection must be up by then.
@@ -74,6 +76,7 @@ impl Link {
             correlation: 0,
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
+            used_at: Instant(0),
             outbox: Vec::new(),
             connect_by,
         }

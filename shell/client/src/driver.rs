@@ -254,11 +254,11 @@ impl<E: Engine> Driver<E> {
                     link.outbox.push_back(bytes);
                 }
             }
-            Transmit::Close { link } => {
-                if let Some(closed) = self.links.remove(&link) {
-                    let why = format!("{}: it does not answer in time, or not in Kafka's protocol", closed.address);
-                    self.inner.note(&why);
-                    engine.trouble(&why);
+            Transmit::Close { link, why } => {
+                if let (Some(closed), Some(why)) = (self.links.remove(&link), why) {
+                    let problem = format!("{}: {why}", closed.address);
+                    self.inner.note(&problem);
+                    engine.trouble(&problem);
                 }
             }
         }

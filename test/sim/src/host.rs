@@ -102,7 +102,7 @@ impl<E: Engine> Host<E> {
                     ActorOutput::Connect { link, host }
                 }
                 Transmit::Send { link, bytes } => ActorOutput::Send { link: LinkId(self.base + link.0), bytes },
-                Transmit::Close { link } => {
+                Transmit::Close { link, .. } => {
                     let link = LinkId(self.base + link.0);
                     self.open.remove(&link.0);
                     ActorOutput::Close { link }

@@ -36,6 +36,8 @@ pub struct ProducerOptions {
     pub acks: Acks,
     /// `enable.idempotence`; needs acks of all.
     pub idempotent: bool,
+    /// `retries`
+    pub retries_max: u32,
     /// `linger.ms`
     pub linger_ms: u64,
     /// `batch.size`
@@ -48,6 +50,8 @@ pub struct ProducerOptions {
     pub delivery_timeout_ms: u64,
     /// `max.block.ms`: how long a record may wait for room or for its topic. For the engine's user to heed.
     pub block_ms_max: u64,
+    /// `metadata.max.idle.ms`
+    pub metadata_idle_ms_max: u64,
     /// `max.in.flight.requests.per.connection`
     pub in_flight_max: usize,
     /// `compression.type` and its level.
@@ -60,12 +64,14 @@ impl Default for ProducerOptions {
             cluster: Options::default(),
             acks: Acks::All,
             idempotent: true,
+            retries_max: i32::MAX.cast_unsigned(),
             linger_ms: 5,
             batch_bytes: 16_384,
             request_bytes_max: 1 << 20,
             buffer_bytes: 32 << 20,
             delivery_timeout_ms: 120_000,
             block_ms_max: 60_000,
+            metadata_idle_ms_max: 300_000,
             in_flight_max: 5,
             codec: (Codec::None, 0),
         }
@@ -190,6 +196,7 @@ pub struct Producer<T> {
     requests: BTreeMap<Call, Sent>,
     buffered_bytes: usize,
     deliveries: VecDeque<Delivery<T>>,
+    metadata_epoch: u64,
     /// The latest moment that was heard of.
     now: Instant,
 }
@@ -208,6 +215,7 @@ impl<T: Default> Producer<T> {
             requests: BTreeMap::new(),
             buffered_bytes: 0,
             deliveries: VecDeque::new(),
+            metadata_epoch: 0,
             now: Instant(0),
         }
     }
@@ -224,6 +232,7 @@ impl<T: Default> Producer<T> {
         }
         let at = self.topics.find(&message.topic);
         let topic = &mut self.topics.lines[at];
+        topic.used_at = now.at;
         if topic.epoch != self.cluster.metadata_epoch() || topic.count == 0 {
             self.cluster.want(now.at, &topic.name);
             topic.update(&self.cluster);
@@ -311,6 +320,7 @@ impl<T: Default> Producer<T> {
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
         self.cluster.handle(now.at, event);
         self.answered(now);
+        self.forget(now);
         self.expire(now);
         self.drive(now);
         if self.options.acks == Acks::None {
@@ -325,6 +335,19 @@ impl<T: Default> Producer<T> {
         let identity = matches!(self.identity, Identity::Wanted(_)).then_some(self.identity_not_before);
         let identity = identity.filter(|at| *at > self.now);
         lanes.chain(identity).chain(self.cluster.next_wake()).min()
+    }
+
+    /// Asks no more about topics to which nothing was sent for long.
+    fn forget(&mut self, now: Now) {
+        if self.metadata_epoch == self.cluster.metadata_epoch() {
+            return;
+        }
+        self.metadata_epoch = self.cluster.metadata_epoch();
+        for line in &mut self.topics.lines {
+            if line.used_at.plus_ms(self.options.metadata_idle_ms_max) <= now.at && line.forget() {
+                self.cluster.unwant(&line.name);
+            }
+        }
     }
 
     fn expire(&mut self, now: Now) {
@@ -492,6 +515,7 @@ impl<T: Default> Producer<T> {
     }
 
     fn produced(&mut self, now: Now, mut open: Sent, result: Result<Response, Failure>) {
+        let mut code = ErrorCode::NETWORK_EXCEPTION;
         match result {
             Ok(Response::Produce(response)) => {
                 for topic in &response.responses {
@@ -515,17 +539,29 @@ impl<T: Default> Producer<T> {
                     }
                 }
             }
-            Ok(_) | Err(Failure::NotSent | Failure::Disconnected | Failure::TimedOut | Failure::Unsupported) => {
+            Ok(_) => {}
+            Err(failure) => {
+                if failure == Failure::TimedOut {
+                    code = ErrorCode::REQUEST_TIMED_OUT;
+                }
                 self.cluster.refresh_soon(now.at);
             }
         }
         for Shipment { spot, serial, .. } in open {
-            self.again(now, spot, serial);
+            self.again(now, spot, serial, code);
         }
     }
 
-    fn again(&mut self, now: Now, spot: Spot, serial: u64) {
+    /// Sends a batch once more, unless that was done as often as `retries` allows: then it has failed with this code.
+    fn again(&mut self, now: Now, spot: Spot, serial: u64, code: ErrorCode) {
         let Some(lane) = self.topics.lane(spot) else { return };
+        if lane.failed(serial) >= self.options.retries_max {
+            if let Some(batch) = lane.finish(serial) {
+                self.spend_identity();
+                self.deliver(batch, Err(SendError::Refused { code, message: None }));
+            }
+            return;
+        }
         let wait_ms = self.cluster.backoff_ms(lane.failed(serial));
         lane.put_back(serial, now.at.plus_ms(wait_ms));
         self.topics.active.insert(spot);
@@ -549,11 +585,11 @@ impl<T: Default> Producer<T> {
             }
             Verdict::Again => {
                 self.cluster.refresh_soon(now.at);
-                self.again(now, spot, serial);
+                self.again(now, spot, serial, answer.error_code);
             }
             Verdict::OutOfOrder => {
                 self.spend_identity();
-                self.again(now, spot, serial);
+                self.again(now, spot, serial, answer.error_code);
                 if let Some(lane) = self.topics.lane(spot) {
                     lane.clear_stamps(serial);
                 }

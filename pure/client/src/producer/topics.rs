@@ -5,7 +5,7 @@ use super::partitioner::{self, Sticky};
 use super::{Message, ProducerOptions, Spot};
 use crate::cluster::Cluster;
 use std::collections::{BTreeMap, BTreeSet};
-use types::{PartitionIndex, Rng, Text};
+use types::{Instant, PartitionIndex, Rng, Text};
 
 #[derive(Debug)]
 pub struct Line<T> {
@@ -13,6 +13,8 @@ pub struct Line<T> {
     /// Partitions it has, none as long as it is not known; as of this answer about metadata.
     pub count: i32,
     pub epoch: u64,
+    /// When something was last sent there.
+    pub used_at: Instant,
     /// By partition, as far as records were sent there.
     lanes: Vec<Lane<T>>,
     sticky: Sticky,
@@ -23,6 +25,15 @@ impl<T> Line<T> {
         let count = cluster.topic(&self.name).map_or(0, |known| known.partitions.len());
         self.count = i32::try_from(count).unwrap_or(i32::MAX);
         self.epoch = cluster.metadata_epoch();
+    }
+
+    /// Lets go of what is known of the topic; false where it is known no more, or records of it are under way.
+    pub fn forget(&mut self) -> bool {
+        let is_idle = self.count > 0 && self.lanes.iter().all(|lane| lane.batches().next().is_none());
+        if is_idle {
+            self.count = 0;
+        }
+        is_idle
     }
 
     /// Where a record of this size goes, whose partition exists if it names one.
@@ -90,8 +101,8 @@ impl<T> Topics<T> {
                 // A slice of what it came in would hold all of that.
                 let name = name.detached();
                 self.numbers.insert(name.clone(), self.lines.len());
-                let lanes = Vec::new();
-                self.lines.push(Line { name, count: 0, epoch: 0, lanes, sticky: Sticky::default() });
+                let (lanes, used_at) = (Vec::new(), Instant(0));
+                self.lines.push(Line { name, count: 0, epoch: 0, used_at, lanes, sticky: Sticky::default() });
                 self.lines.len() - 1
             });
         }

@@ -49,6 +49,7 @@ pub fn options(rng: &mut Rng, hosts: &[String]) -> client::Options {
         bootstrap: hosts.iter().map(|host| (host.clone(), crate::broker::PORT)).collect(),
         request_timeout_ms: 1000 + rng.below(2000),
         connect_timeout_ms: 500,
+        connect_timeout_ms_max: 500,
         retry_backoff_ms: (5, 100),
         reconnect_backoff_ms: (5, 50),
         metadata_max_age_ms: 300 + rng.below(3000),
