@@ -7,19 +7,25 @@ mod moves;
 mod offsets;
 mod question;
 mod quorum;
+mod records;
 mod topics;
 
-pub use brokers::{DescribeAllSizes, DescribeCluster, Registered, Roster, UnregisterBroker};
-pub use configs::{AlterConfigs, Config, ConfigSource, DescribeConfigs, Resource};
+pub use brokers::{
+    DescribeCluster, DescribeFeatures, DescribeLogDirs, Feature, FeatureChange, Features, LogDir, Registered,
+    ReplicaSize, Roster, UnregisterBroker, UpdateFeatures,
+};
+pub use configs::{AlterConfigs, Config, ConfigChange, ConfigSource, DescribeConfigs, ListConfigResources, Resource};
 pub use groups::{
     DeleteGroup, DescribeConsumerGroup, DescribeGroup, FindCoordinator, Group, GroupMember, ListGroups, ListedGroup,
+    RemoveMembers,
 };
-pub use moves::{AlterReassignments, ElectPreferred, ListReassignments, Reassignment};
-pub use offsets::{AlterOffsets, CommittedOffsets, ListOffsets, OffsetAt};
-pub use question::{Question, Refused};
+pub use moves::{AlterReassignments, AlterReplicaLogDirs, ElectLeaders, ListReassignments, Reassignment};
+pub use offsets::{AlterOffsets, CommittedOffsets, DeleteOffsets, ListOffsets, OffsetAt};
+pub use question::{Each, Question, Refused};
 pub use quorum::{AddVoter, DescribeQuorum, Quorum, QuorumReplica, RemoveVoter, VoterListener};
+pub use records::{ActiveProducer, DeleteRecords, DescribeProducers};
 pub use topics::{
-    CreatePartitions, CreateTopic, DeleteTopic, DescribeSizes, DescribeTopics, NewTopic, Overview, ReplicaSize,
+    CreatePartitions, CreateTopic, DeleteTopic, DescribeEligible, DescribeTopics, Eligible, NewTopic, Overview,
 };
 
 use crate::cluster::{Call, Cluster, Failure, Options, Target};

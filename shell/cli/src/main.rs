@@ -6,13 +6,14 @@ mod health;
 mod plan;
 mod problem;
 mod reassign;
+mod scope;
 mod session;
 mod survey;
 mod table;
 mod template;
 mod throttle;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// An event streaming platform that Kafka's clients use unchanged.
@@ -30,9 +31,14 @@ enum Command {
     Produce(Box<commands::produce::Produce>),
     Consume(Box<commands::consume::Consume>),
     Group(commands::group::Group),
+    Config(commands::config::Config),
     Broker(commands::broker::Broker),
     Cluster(commands::cluster::Cluster),
     Doctor(commands::doctor::Doctor),
+    /// Print a script with which a shell completes words: `source <(vltava completion bash)`
+    Completion {
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,12 @@ fn main() -> ExitCode {
         Command::Broker(broker) => return finish(broker.run()),
         Command::Cluster(cluster) => return finish(cluster.run()),
         Command::Doctor(doctor) => return finish(doctor.run()),
+        Command::Config(config) => return finish(config.run()),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "vltava", &mut script);
+            return finish(session::write_out(&script));
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,12 @@
 //! What went wrong, in a sentence for people that names what to do, and as the exit code for scripts.
 
+use crate::survey::{name, some};
 use std::process::ExitCode;
-use vltava_client::{Error, ErrorCode};
+use vltava_client::{Each, Error, ErrorCode, Spot};
 
 /// What the exit codes mean; shown by `--help`.
-pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed; 2 wrong words on the command line; \
-3 no broker answers; 4 there is no such topic or group.";
+pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, or done in part; 2 wrong words on the \
+command line; 3 no broker answers; 4 there is no such topic, partition, group, broker or setting.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -77,6 +78,21 @@ impl From<std::io::Error> for Problem {
     }
 }
 
+/// What became of partitions, where all went well; else the problem names those that were refused.
+pub fn all_done<T>(failed: &str, each: Each<T>) -> Result<Vec<(Spot, T)>, Problem> {
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for (spot, result) in each {
+        match result {
+            Ok(value) => done.push((spot, value)),
+            Err(why) => {
+                let hint = hint(why.code, why.message.is_some()).map_or(String::new(), |hint| format!("; {hint}"));
+                refused.push(format!("{} ({why}{hint})", name(&spot)));
+            }
+        }
+    }
+    if refused.is_empty() { Ok(done) } else { Err(Problem::failed(format!("{failed}: {}", some(refused.into_iter())))) }
+}
+
 /// The usual cause where the bootstrap address answers and then nothing does.
 fn elsewhere(bootstrap: &str, problem: Option<&str>) -> &'static str {
     let is_other = |problem: &str| !bootstrap.split(',').any(|address| problem.starts_with(address.trim()));
@@ -92,6 +108,8 @@ fn elsewhere(bootstrap: &str, problem: Option<&str>) -> &'static str {
 fn hint(code: ErrorCode, has_words: bool) -> Option<&'static str> {
     Some(match code {
         ErrorCode::TOPIC_ALREADY_EXISTS => "with --if-not-exists that is no error",
+        ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC => "a member of the group reads it: stop its consumers first",
+        ErrorCode::UNKNOWN_MEMBER_ID => "the group has members: stop its consumers first",
         ErrorCode::NON_EMPTY_GROUP => "stop its consumers first",
         ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE if !has_words => {
             "raise the topic's limit with `vltava topic alter TOPIC --config max.message.bytes=N`"

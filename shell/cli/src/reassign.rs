@@ -3,15 +3,14 @@
 
 use crate::plan::Move;
 use crate::problem::Problem;
-use crate::session::Session;
+use crate::session::{Session, Unit};
 use crate::survey::{name, some};
 use crate::throttle::{self, Rate};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use vltava_client::{Error, ErrorCode, NodeId, PartitionIndex, Spot, Text};
+use vltava_client::{Error, ErrorCode, NodeId, PartitionIndex, Refused, Spot, Text};
 
 /// Partitions that move at the same time: enough to keep brokers busy, few enough that stopping leaves little under way.
 const MOVING_MAX: usize = 32;
@@ -199,19 +198,25 @@ impl Work<'_> {
 
     async fn elect(&self, outcome: &mut Outcome) -> Result<(), Problem> {
         let mut left: BTreeSet<Spot> = self.moves.iter().map(spot).chain(self.elect.iter().cloned()).collect();
-        let mut failed = Vec::new();
+        let mut failed: Vec<(Spot, Refused)> = Vec::new();
         for _ in 0..10 {
             if left.is_empty() {
                 return Ok(());
             }
-            failed = match self.session.client.elect_preferred(left.iter().cloned().collect()).await {
+            failed = match self.session.client.elect_leaders(false, Some(left.iter().cloned().collect())).await {
                 Err(Error::Unsupported) => {
                     outcome.warnings.push("the cluster knows no election of preferred leaders".to_owned());
                     return Ok(());
                 }
                 done => done.map_err(self.session.while_doing("electing preferred leaders"))?,
-            };
-            failed.retain(|(_, refused)| refused.code != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            }
+            .into_iter()
+            .filter_map(|(spot, result)| Some((spot, result.err()?)))
+            .collect();
+            // A leader that leads already is what was wanted, and a topic that was deleted meanwhile needs none.
+            failed.retain(|(_, refused)| {
+                !matches!(refused.code, ErrorCode::ELECTION_NOT_NEEDED | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            });
             left = failed.iter().map(|(spot, _)| spot.clone()).collect();
             tokio::time::sleep(POLL).await;
         }
@@ -264,15 +269,7 @@ impl Progress {
         let bytes = work.moves.iter().map(Move::bytes_copied).fold(0, u64::saturating_add);
         let has_bytes = bytes > 0;
         let total = if has_bytes { bytes } else { work.moves.len() as u64 };
-        let is_seen = !work.session.connection.json && std::io::stderr().is_terminal();
-        let target = if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let template = if has_bytes {
-            "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left, {msg}"
-        } else {
-            "{wide_bar} {msg}"
-        };
-        let style = ProgressStyle::with_template(template).expect("the template is well-formed");
-        let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
+        let bar = work.session.bar(Some(total), if has_bytes { Unit::Bytes } else { Unit::Things });
         Progress { bar, finished_bytes: std::cell::Cell::new(0), has_bytes }
     }
 

@@ -4,7 +4,7 @@ use crate::plan::Move;
 use crate::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use vltava_client::{NodeId, Resource, Text};
+use vltava_client::{ConfigChange, NodeId, Resource, Text};
 
 const RATES: [&str; 2] = ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
 const LEADERS: &str = "leader.replication.throttled.replicas";
@@ -53,12 +53,12 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 pub async fn set(session: &Session, rate: Rate, brokers: &BTreeSet<NodeId>, moves: &[Move]) -> Vec<String> {
     let mut refused = Refusals::default();
     for broker in brokers {
-        let set = RATES.iter().map(|name| (Text::from_static(name), text(&rate.0.to_string()))).collect();
-        refused.note(session.client.alter_configs(resource(*broker), set, vec![]).await);
+        let set = RATES.iter().map(|name| (*name, rate.0.to_string()));
+        refused.note(session.client.alter_configs(resource(*broker), sets(set), false).await);
     }
     for (topic, (leaders, followers)) in replicas(moves) {
-        let set = vec![(Text::from_static(LEADERS), text(&leaders)), (Text::from_static(FOLLOWERS), text(&followers))];
-        refused.note(session.client.alter_configs(Resource::Topic(text(topic)), set, vec![]).await);
+        let set = sets([(LEADERS, leaders), (FOLLOWERS, followers)]);
+        refused.note(session.client.alter_configs(Resource::Topic(text(topic)), set, false).await);
     }
     refused.said
 }
@@ -66,13 +66,15 @@ pub async fn set(session: &Session, rate: Rate, brokers: &BTreeSet<NodeId>, move
 /// Takes the limits of these topics and brokers away. Returns what was refused, in words.
 pub async fn clear(session: &Session, brokers: &BTreeSet<NodeId>, topics: &BTreeSet<String>) -> Vec<String> {
     let mut refused = Refusals::default();
+    let deletes = |names: [&'static str; 2]| {
+        names.into_iter().map(|name| (Text::from_static(name), ConfigChange::Delete)).collect::<Vec<_>>()
+    };
     for topic in topics {
-        let delete = vec![Text::from_static(LEADERS), Text::from_static(FOLLOWERS)];
-        refused.note(session.client.alter_configs(Resource::Topic(text(topic)), vec![], delete).await);
+        let resource = Resource::Topic(text(topic));
+        refused.note(session.client.alter_configs(resource, deletes([LEADERS, FOLLOWERS]), false).await);
     }
     for broker in brokers {
-        let delete = RATES.iter().copied().map(Text::from_static).collect();
-        refused.note(session.client.alter_configs(resource(*broker), vec![], delete).await);
+        refused.note(session.client.alter_configs(resource(*broker), deletes(RATES), false).await);
     }
     refused.said
 }
@@ -103,6 +105,10 @@ fn replicas(moves: &[Move]) -> BTreeMap<&str, (String, String)> {
         followers.extend(known.adding().map(|id| format!("{}:{id}", known.index)));
     }
     lists.into_iter().map(|(topic, (leaders, followers))| (topic, (leaders.join(","), followers.join(",")))).collect()
+}
+
+fn sets(pairs: impl IntoIterator<Item = (&'static str, String)>) -> Vec<(Text, ConfigChange)> {
+    pairs.into_iter().map(|(name, value)| (Text::from_static(name), ConfigChange::Set(text(&value)))).collect()
 }
 
 fn resource(broker: NodeId) -> Resource {

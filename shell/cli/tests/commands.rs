@@ -1,5 +1,6 @@
 //! Every command against a broker: the real binary as both, what it prints compared to the letter.
 
+mod admin;
 mod cluster;
 mod world;
 
@@ -276,24 +277,26 @@ fn groups() {
             GROUP    STATE  PROTOCOL
             readers  Empty  classic
             $ group describe readers
-            group     readers
-            state     Empty
-            assignor  -
-            members   0
-            lag       1
+            group        readers
+            state        Empty
+            assignor     -
+            coordinator  1
+            members      0
+            lag          1
 
             TOPIC   PARTITION  COMMITTED  END  LAG  MEMBER
             rivers          0          3    4    1  -
             $ group describe readers --json
-            {"assignor":"","group":"readers","lag":1,"members":[],"partitions":[{"committed":3,"end_offset":4,"lag":1,"member":null,"partition":0,"topic":"rivers"}],"state":"Empty","type":"consumer"}
+            {"assignor":"","coordinator":1,"group":"readers","lag":1,"members":[],"partitions":[{"committed":3,"end_offset":4,"lag":1,"member":null,"partition":0,"topic":"rivers"}],"state":"Empty","type":"consumer"}
             $ consume rivers --group readers --exit-at-end
             4
             $ group describe readers
-            group     readers
-            state     Empty
-            assignor  -
-            members   0
-            lag       0
+            group        readers
+            state        Empty
+            assignor     -
+            coordinator  1
+            members      0
+            lag          0
 
             TOPIC   PARTITION  COMMITTED  END  LAG  MEMBER
             rivers          0          4    4    0  -
@@ -310,7 +313,7 @@ fn groups() {
     // It begins where the group ended: what is produced now is what it prints first.
     world.run("produce rivers < 5");
     assert_eq!(lines.next().expect("it prints").expect("a pipe can be read"), "5");
-    while !world.run("group describe readers").contains("lag       0\n") {
+    while !world.run("group describe readers").contains("lag          0\n") {
         assert!(world.is_patient(), "what was printed is not committed");
     }
     check(
@@ -319,17 +322,18 @@ fn groups() {
         group delete readers",
         expect![[r#"
             $ group describe readers
-            group     readers
-            state     Stable
-            assignor  range
-            members   1
-            lag       0
+            group        readers
+            state        Stable
+            assignor     range
+            coordinator  1
+            members      1
+            lag          0
 
             TOPIC   PARTITION  COMMITTED  END  LAG  MEMBER
             rivers          0          5    5    0  MEMBER
 
             MEMBER                                           CLIENT      HOST        PARTITIONS
-            MEMBER  vltava-cli  /127.0.0.1           1
+            MEMBER  vltava-cli  /127.0.0.1  1
             $ group delete readers
             vltava: deleting group `readers`: NON_EMPTY_GROUP; stop its consumers first
             exit 1
@@ -344,11 +348,12 @@ fn groups() {
         group list --json",
         expect![[r#"
             $ group describe readers
-            group     readers
-            state     Empty
-            assignor  -
-            members   0
-            lag       0
+            group        readers
+            state        Empty
+            assignor     -
+            coordinator  1
+            members      0
+            lag          0
 
             TOPIC   PARTITION  COMMITTED  END  LAG  MEMBER
             rivers          0          5    5    0  -
@@ -393,7 +398,7 @@ fn a_group_shares_a_large_file() {
     received.sort();
     lines.sort();
     assert!(received == lines, "what came out is not what went in");
-    assert!(world.run("group describe readers").contains("lag       0\n"));
+    assert!(world.run("group describe readers").contains("lag          0\n"));
 }
 
 #[test]

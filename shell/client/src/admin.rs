@@ -10,15 +10,15 @@ use crate::link::address;
 use crate::producer::Producer;
 use client::admin::*;
 use client::{
-    ConsumerOptions, Event, Failure, Instant, NodeId, Now, Offset, Options, PartitionIndex, ProducerOptions, Spot,
-    Target, Text, Topic, Transmit,
+    ConsumerOptions, Event, Failure, Instant, NodeId, Now, Offset, Options, ProducerOptions, Spot, Target, Text, Topic,
+    Transmit,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Between two tries of a question whose answer was that it may be answered later.
-const RETRY_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// A connection to a cluster. Cloning it is cheap and shares the connections.
 ///
@@ -104,8 +104,7 @@ impl Client {
     /// [`Error::Refused`], for instance with `TOPIC_ALREADY_EXISTS` or `INVALID_CONFIG`.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<(), Error> {
         let name = topic.name.clone();
-        let question = CreateTopic { topic, timeout_ms: self.timeout_ms(), validate_only: false };
-        self.ask(Target::Controller, question).await?;
+        self.try_create_topic(topic, false).await?;
         // Brokers learn of it one after the other.
         for _ in 0..50 {
             match self.topic(name.clone()).await {
@@ -116,28 +115,27 @@ impl Client {
         Ok(())
     }
 
+    /// Creates a topic, or with `validate_only` only says whether it could.
+    pub async fn try_create_topic(&self, topic: NewTopic, validate_only: bool) -> Result<(), Error> {
+        let timeout_ms = self.timeout_ms();
+        self.ask(Target::Controller, CreateTopic { topic, timeout_ms, validate_only }).await
+    }
+
     /// Deletes a topic and its data.
     pub async fn delete_topic(&self, name: impl Into<Text>) -> Result<(), Error> {
         self.ask(Target::Controller, DeleteTopic { name: name.into(), timeout_ms: self.timeout_ms() }).await
     }
 
     /// Grows a topic to this many partitions in all; keys then go to other partitions than before.
-    pub async fn create_partitions(&self, topic: impl Into<Text>, total: i32) -> Result<(), Error> {
-        let question = CreatePartitions { topic: topic.into(), total, timeout_ms: self.timeout_ms() };
-        self.ask(Target::Controller, question).await
-    }
-
-    /// How much disk each replica of a topic takes, on every broker that has one.
-    pub async fn replica_sizes(&self, topic: &Topic) -> Result<Vec<(NodeId, ReplicaSize)>, Error> {
-        let nodes: BTreeSet<NodeId> = topic.partitions.iter().flat_map(|known| known.replicas.clone()).collect();
-        let partitions: Vec<PartitionIndex> = topic.partitions.iter().map(|known| known.index).collect();
-        let mut sizes = Vec::new();
-        for node in nodes {
-            let question = DescribeSizes { topic: topic.name.clone(), partitions: partitions.clone() };
-            let found = self.ask(Target::Node(node), question).await?;
-            sizes.extend(found.into_iter().map(|size| (node, size)));
-        }
-        Ok(sizes)
+    /// With `validate_only` it only says whether it could.
+    pub async fn create_partitions(
+        &self,
+        topic: impl Into<Text>,
+        total: i32,
+        validate_only: bool,
+    ) -> Result<(), Error> {
+        let (topic, timeout_ms) = (topic.into(), self.timeout_ms());
+        self.ask(Target::Controller, CreatePartitions { topic, total, timeout_ms, validate_only }).await
     }
 
     /// All settings of a topic, broker or group, in the order of their names.
@@ -145,66 +143,22 @@ impl Client {
         self.ask(owner(&resource), DescribeConfigs(resource)).await
     }
 
-    /// Changes some settings and leaves the others as they are.
+    /// Changes some settings and leaves the others as they are; with `validate_only` it only says whether it could.
     ///
     /// # Errors
     /// [`Error::Refused`] with `INVALID_CONFIG` and the broker's words; then nothing was changed.
     pub async fn alter_configs(
         &self,
         resource: Resource,
-        set: Vec<(Text, Text)>,
-        delete: Vec<Text>,
+        changes: Vec<(Text, ConfigChange)>,
+        validate_only: bool,
     ) -> Result<(), Error> {
-        self.ask(owner(&resource), AlterConfigs { resource, set, delete }).await
+        self.ask(owner(&resource), AlterConfigs { resource, changes, validate_only }).await
     }
 
-    /// Offsets of partitions; None where there is no such record.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] with `UNKNOWN_TOPIC_OR_PARTITION` where one of them does not exist.
-    pub async fn list_offsets(
-        &self,
-        spots: impl IntoIterator<Item = Spot>,
-        at: OffsetAt,
-    ) -> Result<BTreeMap<Spot, Option<Offset>>, Error> {
-        let mut left: BTreeSet<Spot> = spots.into_iter().collect();
-        let mut found = BTreeMap::new();
-        let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
-        while !left.is_empty() {
-            for (leader, spots) in self.by_leader(&left).await? {
-                let question = ListOffsets { spots, at, timeout_ms: self.timeout_ms() };
-                for (spot, result) in self.ask(Target::Node(leader), question).await? {
-                    match result {
-                        Ok(offset) => {
-                            left.remove(&spot);
-                            found.insert(spot, offset);
-                        }
-                        Err(code) => self.may_retry(&Refused { code, message: None }, give_up)?,
-                    }
-                }
-            }
-            if !left.is_empty() {
-                tokio::time::sleep(RETRY_WAIT).await;
-            }
-        }
-        Ok(found)
-    }
-
-    /// Partitions by their leaders; those without one for now are left out.
-    async fn by_leader(&self, spots: &BTreeSet<Spot>) -> Result<BTreeMap<NodeId, Vec<Spot>>, Error> {
-        let names: BTreeSet<Text> = spots.iter().map(|(name, _)| name.clone()).collect();
-        let question = DescribeTopics { names: Some(names.into_iter().collect()) };
-        let overview = self.ask(Target::Any, question).await?;
-        let mut leaders: BTreeMap<NodeId, Vec<Spot>> = BTreeMap::new();
-        for spot in spots {
-            let topic = overview.topics.iter().find(|topic| topic.name == spot.0);
-            let partition = topic.and_then(|topic| topic.partition(spot.1));
-            let unknown = || Error::of_code(client::ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-            if let Some(leader) = partition.ok_or_else(unknown)?.leader {
-                leaders.entry(leader).or_default().push(spot.clone());
-            }
-        }
-        Ok(leaders)
+    /// What has settings of its own, besides what the cluster knows as topic or broker.
+    pub async fn config_resources(&self) -> Result<Vec<Resource>, Error> {
+        self.ask(Target::Any, ListConfigResources).await
     }
 
     /// The groups of all brokers, in the order of their names.
@@ -255,6 +209,28 @@ impl Client {
         self.ask_coordinator(&group.clone(), AlterOffsets { group, offsets, topics }).await
     }
 
+    /// Makes a group forget offsets, of topics that none of its members reads; what became of each.
+    pub async fn delete_offsets(&self, group: impl Into<Text>, spots: Vec<Spot>) -> Result<Each<()>, Error> {
+        let group = group.into();
+        self.ask_coordinator(&group.clone(), DeleteOffsets { group, spots }).await
+    }
+
+    /// Puts members out of a group, by member id (empty for a static member) and instance id. They may come back.
+    /// Returns those that could not be put out.
+    pub async fn remove_members(
+        &self,
+        group: impl Into<Text>,
+        members: Vec<(Text, Option<Text>)>,
+    ) -> Result<Vec<(String, Refused)>, Error> {
+        let group = group.into();
+        self.ask_coordinator(&group.clone(), RemoveMembers { group, members }).await
+    }
+
+    /// The node that coordinates a group.
+    pub async fn coordinator(&self, group: impl Into<Text>) -> Result<NodeId, Error> {
+        self.ask_patiently(Target::Any, FindCoordinator(group.into())).await
+    }
+
     /// Deletes a group and its offsets.
     ///
     /// # Errors
@@ -265,9 +241,9 @@ impl Client {
     }
 
     async fn ask_coordinator<Q: Question + Clone>(&self, group: &Text, question: Q) -> Result<Q::Answer, Error> {
-        let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
+        let give_up = self.give_up();
         loop {
-            let node = self.ask_patiently(Target::Any, FindCoordinator(group.clone())).await?;
+            let node = self.coordinator(group.clone()).await?;
             match self.ask(Target::Node(node), question.clone()).await {
                 Err(Error::Refused(refused)) => self.may_retry(&refused, give_up)?,
                 other => return other,
@@ -281,7 +257,7 @@ impl Client {
         target: Target,
         question: Q,
     ) -> Result<Q::Answer, Error> {
-        let give_up = tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms);
+        let give_up = self.give_up();
         loop {
             match self.ask(target, question.clone()).await {
                 Err(Error::Refused(refused)) => self.may_retry(&refused, give_up)?,
@@ -291,7 +267,7 @@ impl Client {
         }
     }
 
-    fn may_retry(&self, refused: &Refused, give_up: tokio::time::Instant) -> Result<(), Error> {
+    pub(crate) fn may_retry(&self, refused: &Refused, give_up: tokio::time::Instant) -> Result<(), Error> {
         let is_time = tokio::time::Instant::now() < give_up;
         if is_time && refused.may_pass() { Ok(()) } else { Err(Error::Refused(refused.clone())) }
     }
@@ -309,6 +285,11 @@ impl Client {
         Ok(question.read(response)?)
     }
 
+    /// The moment at which a question is no longer asked again.
+    pub(crate) fn give_up(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms)
+    }
+
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }
@@ -321,8 +302,10 @@ impl Client {
 /// Who keeps settings: a broker its own, any broker the rest.
 fn owner(resource: &Resource) -> Target {
     match resource {
-        Resource::Broker(name) => name.parse().map_or(Target::Any, |id| Target::Node(NodeId(id))),
-        Resource::Topic(_) | Resource::Group(_) => Target::Any,
+        Resource::Broker(name) | Resource::BrokerLogger(name) => {
+            name.parse().map_or(Target::Any, |id| Target::Node(NodeId(id)))
+        }
+        Resource::Topic(_) | Resource::Group(_) | Resource::ClientMetrics(_) => Target::Any,
     }
 }
 

@@ -5,8 +5,8 @@
 use crate::admin::Client;
 use crate::error::Error;
 use client::admin::*;
-use client::{ErrorCode, NodeId, Spot, Target, Text, Timestamp, Uuid};
-use std::collections::BTreeMap;
+use client::{ErrorCode, NodeId, PartitionIndex, Spot, Target, Text, Timestamp, Topic, Uuid};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Client {
     /// All brokers, the fenced ones too where the cluster can tell.
@@ -47,9 +47,61 @@ impl Client {
         self.ask_patiently(Target::Any, UnregisterBroker(node)).await
     }
 
-    /// How much disk every replica on one broker takes.
+    /// The log directories of one broker, and what of these partitions, or of all, lies in them.
+    pub async fn log_dirs(&self, node: NodeId, spots: Option<Vec<Spot>>) -> Result<Vec<LogDir>, Error> {
+        self.ask(Target::Node(node), DescribeLogDirs(spots)).await
+    }
+
+    /// Moves replicas of one broker to other log directories of it; what became of each.
+    pub async fn alter_log_dirs(&self, node: NodeId, to: BTreeMap<Spot, String>) -> Result<Each<()>, Error> {
+        self.ask(Target::Node(node), AlterReplicaLogDirs(to)).await
+    }
+
+    /// How much disk every replica on one broker takes; one on its way to another directory is not counted twice.
     pub async fn broker_sizes(&self, node: NodeId) -> Result<Vec<ReplicaSize>, Error> {
-        self.ask(Target::Node(node), DescribeAllSizes).await
+        Ok(replicas(self.log_dirs(node, None).await?).collect())
+    }
+
+    /// How much disk each replica of a topic takes, on every broker that has one.
+    pub async fn replica_sizes(&self, topic: &Topic) -> Result<Vec<(NodeId, ReplicaSize)>, Error> {
+        let nodes: BTreeSet<NodeId> = topic.partitions.iter().flat_map(|known| known.replicas.clone()).collect();
+        let spots: Vec<Spot> = topic.partitions.iter().map(|known| (topic.name.clone(), known.index)).collect();
+        let mut sizes = Vec::new();
+        for node in nodes {
+            let found = self.log_dirs(node, Some(spots.clone())).await?;
+            sizes.extend(replicas(found).map(|size| (node, size)));
+        }
+        Ok(sizes)
+    }
+
+    /// Which replicas may lead a topic's partitions though they are not in sync (KIP-966).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the cluster has no such replicas.
+    pub async fn eligible(&self, topic: impl Into<Text>) -> Result<Vec<Eligible>, Error> {
+        let (topic, mut all, mut from) = (topic.into(), Vec::new(), Some(PartitionIndex(0)));
+        while let Some(begin) = from {
+            let (found, next) = self.ask(Target::Any, DescribeEligible { topic: topic.clone(), from: begin }).await?;
+            all.extend(found);
+            from = next;
+        }
+        Ok(all)
+    }
+
+    /// The cluster's features: their levels, and what a broker could do.
+    pub async fn features(&self) -> Result<Features, Error> {
+        self.ask(Target::Any, DescribeFeatures).await
+    }
+
+    /// Settles on other levels of features; with `validate_only` it only says whether it could.
+    pub async fn update_features(
+        &self,
+        levels: Vec<(Text, i16)>,
+        change: FeatureChange,
+        validate_only: bool,
+    ) -> Result<(), Error> {
+        let timeout_ms = self.timeout_ms();
+        self.ask_patiently(Target::Controller, UpdateFeatures { levels, change, validate_only, timeout_ms }).await
     }
 
     /// Starts moving partitions to these brokers, the preferred leader first; None takes back a move that goes on.
@@ -64,9 +116,10 @@ impl Client {
         self.ask_patiently(Target::Any, ListReassignments { timeout_ms: self.timeout_ms() }).await
     }
 
-    /// Hands partitions to the first of their replicas, and returns those of which that could not take over.
-    pub async fn elect_preferred(&self, spots: Vec<Spot>) -> Result<Vec<(Spot, Refused)>, Error> {
-        self.ask_patiently(Target::Any, ElectPreferred { spots, timeout_ms: self.timeout_ms() }).await
+    /// Elects the preferred leaders, or with `unclean` any that lives; of all partitions where none are named. What
+    /// became of each, with `ELECTION_NOT_NEEDED` where there was nothing to do.
+    pub async fn elect_leaders(&self, unclean: bool, spots: Option<Vec<Spot>>) -> Result<Each<()>, Error> {
+        self.ask_patiently(Target::Any, ElectLeaders { unclean, spots, timeout_ms: self.timeout_ms() }).await
     }
 
     /// Whether whoever answers at the bootstrap address is this node; else what it said. Ask it of a client that was
@@ -92,4 +145,8 @@ impl Client {
     pub fn wall(&self) -> Timestamp {
         self.now().wall
     }
+}
+
+fn replicas(dirs: Vec<LogDir>) -> impl Iterator<Item = ReplicaSize> {
+    dirs.into_iter().flat_map(|dir| dir.replicas).filter(|replica| !replica.is_future)
 }

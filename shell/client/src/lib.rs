@@ -35,12 +35,14 @@ mod driver;
 mod error;
 mod link;
 mod producer;
+mod records;
 
 pub use admin::{Client, addresses};
 pub use bytes::Bytes;
 pub use client::admin::{
-    Config, ConfigSource, Group, GroupMember, ListedGroup, NewTopic, OffsetAt, Overview, Quorum, QuorumReplica,
-    Reassignment, Refused, Registered, ReplicaSize, Resource, Roster, VoterListener,
+    ActiveProducer, Config, ConfigChange, ConfigSource, Each, Eligible, Feature, FeatureChange, Features, Group,
+    GroupMember, ListedGroup, LogDir, NewTopic, OffsetAt, Overview, Quorum, QuorumReplica, Reassignment, Refused,
+    Registered, ReplicaSize, Resource, Roster, VoterListener,
 };
 pub use client::{
     Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions,

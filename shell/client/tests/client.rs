@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use vltava_client::{
-    Assignor, Client, ConsumedRecord, Consumer, ConsumerEvent, ConsumerOptions, Error, ErrorCode, GroupOptions,
-    Message, NewTopic, Offset, OffsetAt, PartitionIndex, Polled, ProducerOptions, Reset, Resource, Spot, Timestamp,
+    Assignor, Client, ConfigChange, ConsumedRecord, Consumer, ConsumerEvent, ConsumerOptions, Error, ErrorCode,
+    GroupOptions, Message, NewTopic, Offset, OffsetAt, PartitionIndex, Polled, ProducerOptions, Reset, Resource, Spot,
+    Timestamp,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -177,8 +178,8 @@ fn commits_and_rebalances_are_told() {
 #[test]
 fn a_refusal_has_the_brokers_words() {
     with_client(async |client| {
-        let set = vec![("max.message.bytes".into(), "100".into())];
-        client.alter_configs(Resource::Topic("rivers".into()), set, vec![]).await?;
+        let set = vec![("max.message.bytes".into(), ConfigChange::Set("100".into()))];
+        client.alter_configs(Resource::Topic("rivers".into()), set, false).await?;
         let long = Box::leak("x".repeat(200).into_boxed_str());
         let refused = produce(&client, vec![message(0, long)]).await.expect_err("it is too large");
         assert_eq!(refused.code(), Some(ErrorCode::MESSAGE_TOO_LARGE));

@@ -4,14 +4,18 @@ use super::question::{Question, Refused};
 use types::Text;
 use wire::describe_configs_request::DescribeConfigsResource;
 use wire::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use wire::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, Request, Response};
+use wire::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest, Request, Response};
 
 /// Whose settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     Topic(Text),
     /// A broker by its node id, or the default of all where the name is empty.
     Broker(Text),
+    /// How much a broker logs, by its node id.
+    BrokerLogger(Text),
+    /// A subscription to the metrics of clients (KIP-714).
+    ClientMetrics(Text),
     Group(Text),
 }
 
@@ -20,8 +24,45 @@ impl Resource {
         match self {
             Resource::Topic(name) => (2, name.clone()),
             Resource::Broker(name) => (4, name.clone()),
+            Resource::BrokerLogger(name) => (8, name.clone()),
+            Resource::ClientMetrics(name) => (16, name.clone()),
             Resource::Group(name) => (32, name.clone()),
         }
+    }
+
+    fn from_wire(kind: i8, name: Text) -> Option<Resource> {
+        let make = match kind {
+            2 => Resource::Topic,
+            4 => Resource::Broker,
+            8 => Resource::BrokerLogger,
+            16 => Resource::ClientMetrics,
+            32 => Resource::Group,
+            _ => return None,
+        };
+        Some(make(name))
+    }
+}
+
+/// Asks what has settings of its own. Brokers before Kafka 4.1 only know of subscriptions to metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct ListConfigResources;
+
+impl Question for ListConfigResources {
+    type Answer = Vec<Resource>;
+
+    fn request(&self) -> Request {
+        ListConfigResourcesRequest::default().into()
+    }
+
+    fn read(&self, response: Response) -> Result<Vec<Resource>, Refused> {
+        let Response::ListConfigResources(response) = response else { return Err(Refused::foreign()) };
+        Refused::check(response.error_code, None)?;
+        let known = response.config_resources.iter();
+        let mut resources: Vec<Resource> = known
+            .filter_map(|known| Resource::from_wire(known.resource_type, known.resource_name.detached()))
+            .collect();
+        resources.sort();
+        Ok(resources)
     }
 }
 
@@ -33,6 +74,8 @@ pub enum ConfigSource {
     AllBrokers,
     BrokerFile,
     Default,
+    BrokerLogger,
+    ClientMetrics,
     Group,
     Other(i8),
 }
@@ -46,6 +89,9 @@ pub struct Config {
     pub source: ConfigSource,
     pub read_only: bool,
     pub sensitive: bool,
+    /// All that could have decided, the first of which did.
+    pub synonyms: Vec<(String, Option<String>, ConfigSource)>,
+    pub documentation: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,19 +104,26 @@ impl Question for DescribeConfigs {
         let (resource_type, resource_name) = self.0.on_wire();
         let resource = DescribeConfigsResource { resource_type, resource_name, ..Default::default() };
         let resource = DescribeConfigsResource { configuration_keys: None, ..resource };
-        DescribeConfigsRequest { resources: vec![resource], ..Default::default() }.into()
+        let resources = vec![resource];
+        DescribeConfigsRequest { resources, include_synonyms: true, include_documentation: true, ..Default::default() }
+            .into()
     }
 
     fn read(&self, response: Response) -> Result<Vec<Config>, Refused> {
         let Response::DescribeConfigs(response) = response else { return Err(Refused::foreign()) };
         let result = response.results.first().ok_or_else(Refused::foreign)?;
         Refused::check(result.error_code, result.error_message.as_ref())?;
+        let synonym = |known: &wire::describe_configs_response::DescribeConfigsSynonym| {
+            (known.name.to_string(), known.value.as_ref().map(Text::to_string), source(known.source))
+        };
         let config = |known: &wire::describe_configs_response::DescribeConfigsResourceResult| Config {
             name: known.name.to_string(),
             value: known.value.as_ref().map(Text::to_string),
             source: source(known.config_source),
             read_only: known.read_only,
             sensitive: known.is_sensitive,
+            synonyms: known.synonyms.iter().map(synonym).collect(),
+            documentation: known.documentation.as_ref().map(Text::to_string),
         };
         let mut configs: Vec<Config> = result.configs.iter().map(config).collect();
         configs.sort_by(|one, other| one.name.cmp(&other.name));
@@ -85,40 +138,52 @@ fn source(number: i8) -> ConfigSource {
         3 => ConfigSource::AllBrokers,
         4 => ConfigSource::BrokerFile,
         5 => ConfigSource::Default,
+        6 => ConfigSource::BrokerLogger,
+        7 => ConfigSource::ClientMetrics,
         8 => ConfigSource::Group,
         other => ConfigSource::Other(other),
     }
+}
+
+/// What to do with a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    Set(Text),
+    /// Back to what holds where nothing is set.
+    Delete,
+    /// Add to a list.
+    Append(Text),
+    /// Take from a list.
+    Subtract(Text),
 }
 
 /// Changes some settings and leaves the others (KIP-339).
 #[derive(Clone, Debug)]
 pub struct AlterConfigs {
     pub resource: Resource,
-    pub set: Vec<(Text, Text)>,
-    /// Back to what holds where nothing is set.
-    pub delete: Vec<Text>,
+    pub changes: Vec<(Text, ConfigChange)>,
+    /// Only says whether it could be done.
+    pub validate_only: bool,
 }
 
 impl Question for AlterConfigs {
     type Answer = ();
 
     fn request(&self) -> Request {
-        let set = self.set.iter().map(|(name, value)| AlterableConfig {
-            name: name.clone(),
-            config_operation: 0,
-            value: Some(value.clone()),
-            ..Default::default()
-        });
-        let delete = self.delete.iter().map(|name| AlterableConfig {
-            name: name.clone(),
-            config_operation: 1,
-            value: None,
-            ..Default::default()
-        });
+        let change = |(name, change): &(Text, ConfigChange)| {
+            let (config_operation, value) = match change {
+                ConfigChange::Set(value) => (0, Some(value.clone())),
+                ConfigChange::Delete => (1, None),
+                ConfigChange::Append(value) => (2, Some(value.clone())),
+                ConfigChange::Subtract(value) => (3, Some(value.clone())),
+            };
+            AlterableConfig { name: name.clone(), config_operation, value, ..Default::default() }
+        };
         let (resource_type, resource_name) = self.resource.on_wire();
-        let configs = set.chain(delete).collect();
+        let configs = self.changes.iter().map(change).collect();
         let resource = AlterConfigsResource { resource_type, resource_name, configs, ..Default::default() };
-        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() }.into()
+        let validate_only = self.validate_only;
+        IncrementalAlterConfigsRequest { resources: vec![resource], validate_only, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<(), Refused> {

@@ -4,9 +4,10 @@ use super::question::{Question, Refused};
 use crate::Spot;
 use crate::consumer::decode_assignment;
 use types::{ErrorCode, NodeId, PartitionIndex, Text};
+use wire::leave_group_request::MemberIdentity;
 use wire::{
     ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    ListGroupsRequest, Request, Response,
+    LeaveGroupRequest, ListGroupsRequest, Request, Response,
 };
 
 /// Which node coordinates a group.
@@ -153,6 +154,42 @@ impl Question for DescribeConsumerGroup {
 fn spots(topic: &wire::consumer_group_describe_response::TopicPartitions) -> impl Iterator<Item = Spot> {
     let name = topic.topic_name.detached();
     topic.partitions.iter().map(move |partition| (name.clone(), PartitionIndex(*partition)))
+}
+
+/// Puts members out of a group: by member id, or the static ones by instance id. They may come back.
+#[derive(Clone, Debug)]
+pub struct RemoveMembers {
+    pub group: Text,
+    /// Member id, empty for a static member, and instance id.
+    pub members: Vec<(Text, Option<Text>)>,
+}
+
+impl Question for RemoveMembers {
+    /// Those that could not be put out.
+    type Answer = Vec<(String, Refused)>;
+
+    fn request(&self) -> Request {
+        let member = |(member_id, group_instance_id): &(Text, Option<Text>)| MemberIdentity {
+            member_id: member_id.clone(),
+            group_instance_id: group_instance_id.clone(),
+            reason: Some(Text::from_static("an administrator removed it")),
+            ..Default::default()
+        };
+        // Older versions know a single member.
+        let member_id = self.members.first().map_or(Text::default(), |(member_id, _)| member_id.clone());
+        let members = self.members.iter().map(member).collect();
+        LeaveGroupRequest { group_id: self.group.clone(), member_id, members, ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
+        let Response::LeaveGroup(response) = response else { return Err(Refused::foreign()) };
+        Refused::check(response.error_code, None)?;
+        let failed = response.members.iter().filter_map(|known| {
+            let name = known.group_instance_id.as_ref().unwrap_or(&known.member_id).to_string();
+            Some((name, Refused::check(known.error_code, None).err()?))
+        });
+        Ok(failed.collect())
+    }
 }
 
 /// Asks a group's coordinator to forget it and its offsets.

@@ -1,13 +1,15 @@
-//! Questions that move replicas and leaders between brokers (KIP-455, KIP-460).
+//! Questions that move replicas and leaders between brokers and log directories (KIP-455, KIP-460, KIP-113).
 
-use super::question::{Question, Refused};
+use super::question::{Each, Question, Refused, by_topic, indexes_by_topic, spot};
 use crate::Spot;
-use std::collections::BTreeMap;
-use types::{ErrorCode, NodeId, PartitionIndex, Text};
+use std::collections::{BTreeMap, BTreeSet};
+use types::{NodeId, Text};
 use wire::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use wire::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use wire::elect_leaders_request::TopicPartitions;
 use wire::{
-    AlterPartitionReassignmentsRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest, Request, Response,
+    AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, ElectLeadersRequest,
+    ListPartitionReassignmentsRequest, Request, Response,
 };
 
 /// Starts moving replicas, or stops it.
@@ -24,18 +26,16 @@ impl Question for AlterReassignments {
     type Answer = Vec<(Spot, Refused)>;
 
     fn request(&self) -> Request {
-        let mut topics: BTreeMap<&Text, Vec<ReassignablePartition>> = BTreeMap::new();
-        for ((name, partition), target) in &self.targets {
+        let partition = |(partition_index, target): (i32, &Option<Vec<NodeId>>)| {
             let replicas = target.as_ref().map(|nodes| nodes.iter().map(|node| node.0).collect());
-            let partition = ReassignablePartition { partition_index: partition.0, replicas, ..Default::default() };
-            topics.entry(name).or_default().push(partition);
-        }
-        let topic = |(name, partitions): (&Text, Vec<ReassignablePartition>)| ReassignableTopic {
-            name: name.clone(),
-            partitions,
-            ..Default::default()
+            ReassignablePartition { partition_index, replicas, ..Default::default() }
         };
-        let topics = topics.into_iter().map(topic).collect();
+        let topics = by_topic(&self.targets).map(|(name, partitions)| ReassignableTopic {
+            name,
+            partitions: partitions.into_iter().map(partition).collect(),
+            ..Default::default()
+        });
+        let topics = topics.collect();
         AlterPartitionReassignmentsRequest { timeout_ms: self.timeout_ms, topics, ..Default::default() }.into()
     }
 
@@ -46,7 +46,7 @@ impl Question for AlterReassignments {
         for topic in &response.responses {
             for known in &topic.partitions {
                 if let Err(refused) = Refused::check(known.error_code, known.error_message.as_ref()) {
-                    failed.push(((topic.name.detached(), PartitionIndex(known.partition_index)), refused));
+                    failed.push((spot(&topic.name, known.partition_index), refused));
                 }
             }
         }
@@ -97,54 +97,77 @@ impl Question for ListReassignments {
                     adding: nodes(&known.adding_replicas),
                     removing: nodes(&known.removing_replicas),
                 };
-                moves.insert((topic.name.detached(), PartitionIndex(known.partition_index)), reassignment);
+                moves.insert(spot(&topic.name, known.partition_index), reassignment);
             }
         }
         Ok(moves)
     }
 }
 
-/// Hands partitions to their preferred leaders, the first of their replicas, where those are in sync.
+/// Elects leaders: the preferred ones, the first of the replicas, where those are in sync; or any replica that lives
+/// where there is no leader, which may lose records.
 #[derive(Clone, Debug)]
-pub struct ElectPreferred {
-    pub spots: Vec<Spot>,
+pub struct ElectLeaders {
+    pub unclean: bool,
+    /// None for all partitions.
+    pub spots: Option<Vec<Spot>>,
     /// How long the broker may take.
     pub timeout_ms: i32,
 }
 
-impl Question for ElectPreferred {
-    /// The partitions whose preferred leader could not take over.
-    type Answer = Vec<(Spot, Refused)>;
+impl Question for ElectLeaders {
+    /// What became of each; a leader that leads already is refused as `ELECTION_NOT_NEEDED`.
+    type Answer = Each<()>;
 
     fn request(&self) -> Request {
-        let mut topics: BTreeMap<&Text, Vec<i32>> = BTreeMap::new();
-        for (name, partition) in &self.spots {
-            topics.entry(name).or_default().push(partition.0);
-        }
-        let topic = |(name, partitions): (&Text, Vec<i32>)| TopicPartitions {
-            topic: name.clone(),
-            partitions,
-            ..Default::default()
-        };
-        let topic_partitions = Some(topics.into_iter().map(topic).collect());
-        ElectLeadersRequest { election_type: 0, topic_partitions, timeout_ms: self.timeout_ms, ..Default::default() }
-            .into()
+        let topic = |(topic, partitions): (Text, Vec<i32>)| TopicPartitions { topic, partitions, ..Default::default() };
+        let topic_partitions = self.spots.as_ref().map(|spots| indexes_by_topic(spots).map(topic).collect());
+        let (election_type, timeout_ms) = (i8::from(self.unclean), self.timeout_ms);
+        ElectLeadersRequest { election_type, topic_partitions, timeout_ms, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::ElectLeaders(response) = response else { return Err(Refused::foreign()) };
         Refused::check(response.error_code, None)?;
-        let mut failed = Vec::new();
+        let mut each = Vec::new();
         for topic in &response.replica_election_results {
-            // A leader that leads already is what was wanted.
-            let wanted =
-                topic.partition_result.iter().filter(|known| known.error_code != ErrorCode::ELECTION_NOT_NEEDED);
-            for known in wanted {
-                if let Err(refused) = Refused::check(known.error_code, known.error_message.as_ref()) {
-                    failed.push(((topic.topic.detached(), PartitionIndex(known.partition_id)), refused));
-                }
-            }
+            each.extend(topic.partition_result.iter().map(|known| {
+                let result = Refused::check(known.error_code, known.error_message.as_ref());
+                (spot(&topic.topic, known.partition_id), result)
+            }));
         }
-        Ok(failed)
+        Ok(each)
+    }
+}
+
+/// Moves replicas to other log directories of the broker that is asked.
+#[derive(Clone, Debug)]
+pub struct AlterReplicaLogDirs(pub BTreeMap<Spot, String>);
+
+impl Question for AlterReplicaLogDirs {
+    type Answer = Each<()>;
+
+    fn request(&self) -> Request {
+        let dirs: BTreeSet<&String> = self.0.values().collect();
+        let topic = |(name, partitions)| AlterReplicaLogDirTopic { name, partitions, ..Default::default() };
+        let dir = |path: &String| {
+            let spots = self.0.iter().filter(|(_, to)| *to == path).map(|(spot, _)| spot);
+            let topics = indexes_by_topic(spots).map(topic).collect();
+            AlterReplicaLogDir { path: Text::from(path.as_str()), topics, ..Default::default() }
+        };
+        AlterReplicaLogDirsRequest { dirs: dirs.into_iter().map(dir).collect(), ..Default::default() }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
+        let Response::AlterReplicaLogDirs(response) = response else { return Err(Refused::foreign()) };
+        let mut each = Vec::new();
+        for topic in &response.results {
+            each.extend(
+                topic.partitions.iter().map(|known| {
+                    (spot(&topic.topic_name, known.partition_index), Refused::check(known.error_code, None))
+                }),
+            );
+        }
+        Ok(each)
     }
 }

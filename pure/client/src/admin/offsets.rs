@@ -1,13 +1,14 @@
 //! Questions about offsets: where partitions begin and end, and what groups have committed.
 
-use super::question::{Question, Refused};
+use super::question::{Each, Question, Refused, by_topic, indexes_by_topic, spot};
 use crate::Spot;
 use std::collections::BTreeMap;
 use types::{ErrorCode, Offset, PartitionIndex, Text, Timestamp, TopicId};
 use wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use wire::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use wire::offset_fetch_request::OffsetFetchRequestGroup;
-use wire::{ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, Request, Response};
+use wire::{ListOffsetsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, Request, Response};
 
 /// A place in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub enum OffsetAt {
     Time(Timestamp),
     /// The record with the latest timestamp.
     MaxTimestamp,
+    /// The first record on the brokers' own disks (KIP-405).
+    EarliestLocal,
+    /// The last record in tiered storage (KIP-1005).
+    LatestTiered,
 }
 
 /// Asks the leader of these partitions for offsets.
@@ -33,26 +38,29 @@ pub struct ListOffsets {
 
 impl Question for ListOffsets {
     /// An offset is None where there is no such record.
-    type Answer = Vec<(Spot, Result<Option<Offset>, ErrorCode>)>;
+    type Answer = Each<Option<Offset>>;
 
     fn request(&self) -> Request {
         let timestamp = match self.at {
             OffsetAt::Earliest => -2,
             OffsetAt::Latest => -1,
             OffsetAt::MaxTimestamp => -3,
+            OffsetAt::EarliestLocal => -4,
+            OffsetAt::LatestTiered => -5,
             OffsetAt::Time(time) => time.0.max(0),
         };
-        let mut topics: BTreeMap<&Text, ListOffsetsTopic> = BTreeMap::new();
-        for (name, partition) in &self.spots {
-            let new = || ListOffsetsTopic { name: name.clone(), ..Default::default() };
-            topics.entry(name).or_insert_with(new).partitions.push(ListOffsetsPartition {
-                partition_index: partition.0,
-                current_leader_epoch: -1,
-                timestamp,
-                ..Default::default()
-            });
-        }
-        let topics = topics.into_values().collect();
+        let partition = |(partition_index, ())| ListOffsetsPartition {
+            partition_index,
+            current_leader_epoch: -1,
+            timestamp,
+            ..Default::default()
+        };
+        let topics = by_topic(self.spots.iter().map(|spot| (spot, ()))).map(|(name, partitions)| ListOffsetsTopic {
+            name,
+            partitions: partitions.into_iter().map(partition).collect(),
+            ..Default::default()
+        });
+        let topics = topics.collect();
         ListOffsetsRequest { replica_id: -1, topics, timeout_ms: self.timeout_ms, ..Default::default() }.into()
     }
 
@@ -62,8 +70,8 @@ impl Question for ListOffsets {
         for topic in &response.topics {
             for partition in &topic.partitions {
                 let offset = Some(Offset(partition.offset)).filter(|offset| offset.0 >= 0);
-                let result = if partition.error_code.is_ok() { Ok(offset) } else { Err(partition.error_code) };
-                found.push(((topic.name.detached(), PartitionIndex(partition.partition_index)), result));
+                let result = Refused::check(partition.error_code, None).map(|()| offset);
+                found.push((spot(&topic.name, partition.partition_index), result));
             }
         }
         Ok(found)
@@ -135,18 +143,19 @@ impl Question for AlterOffsets {
     type Answer = ();
 
     fn request(&self) -> Request {
-        let mut topics: BTreeMap<&Text, OffsetCommitRequestTopic> = BTreeMap::new();
-        for ((name, partition), offset) in &self.offsets {
-            let topic_id = self.topics.get(name).copied().unwrap_or_default();
-            let new = || OffsetCommitRequestTopic { name: name.clone(), topic_id, ..Default::default() };
-            topics.entry(name).or_insert_with(new).partitions.push(OffsetCommitRequestPartition {
-                partition_index: partition.0,
-                committed_offset: offset.0,
-                committed_leader_epoch: -1,
-                ..Default::default()
-            });
-        }
-        let topics = topics.into_values().collect();
+        let partition = |(partition_index, offset): (i32, &Offset)| OffsetCommitRequestPartition {
+            partition_index,
+            committed_offset: offset.0,
+            committed_leader_epoch: -1,
+            ..Default::default()
+        };
+        let topics = by_topic(&self.offsets).map(|(name, partitions)| OffsetCommitRequestTopic {
+            topic_id: self.topics.get(&name).copied().unwrap_or_default(),
+            name,
+            partitions: partitions.into_iter().map(partition).collect(),
+            ..Default::default()
+        });
+        let topics = topics.collect();
         let (group_id, generation_id_or_member_epoch) = (self.group.clone(), -1);
         OffsetCommitRequest { group_id, generation_id_or_member_epoch, topics, ..Default::default() }.into()
     }
@@ -156,5 +165,36 @@ impl Question for AlterOffsets {
         let mut codes =
             response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
         codes.try_for_each(|code| Refused::check(code, None))
+    }
+}
+
+/// Makes a group forget offsets, of topics that none of its members reads.
+#[derive(Clone, Debug)]
+pub struct DeleteOffsets {
+    pub group: Text,
+    pub spots: Vec<Spot>,
+}
+
+impl Question for DeleteOffsets {
+    type Answer = Each<()>;
+
+    fn request(&self) -> Request {
+        let partition = |partition_index| OffsetDeleteRequestPartition { partition_index };
+        let topic = |(name, indexes): (Text, Vec<i32>)| OffsetDeleteRequestTopic {
+            name,
+            partitions: indexes.into_iter().map(partition).collect(),
+        };
+        let topics = indexes_by_topic(&self.spots).map(topic).collect();
+        OffsetDeleteRequest { group_id: self.group.clone(), topics }.into()
+    }
+
+    fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
+        let Response::OffsetDelete(response) = response else { return Err(Refused::foreign()) };
+        Refused::check(response.error_code, None)?;
+        let all =
+            response.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |known| (&topic.name, known)));
+        Ok(all
+            .map(|(name, known)| (spot(name, known.partition_index), Refused::check(known.error_code, None)))
+            .collect())
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Must never know to whom a question goes or whether it is asked again.
 
-use types::{ErrorCode, Text};
+use crate::Spot;
+use std::collections::BTreeMap;
+use types::{ErrorCode, PartitionIndex, Text};
 use wire::{Request, Response};
 
 /// One request to one broker, and the meaning of its response.
@@ -11,6 +13,34 @@ pub trait Question {
     fn request(&self) -> Request;
     /// Reads the response to `request`.
     fn read(&self, response: Response) -> Result<Self::Answer, Refused>;
+}
+
+/// What became of each partition that was asked about.
+pub type Each<T> = Vec<(Spot, Result<T, Refused>)>;
+
+/// Partitions with what is said of each, by topic, as requests list them.
+pub(super) fn by_topic<'a, T>(
+    spots: impl IntoIterator<Item = (&'a Spot, T)>,
+) -> impl Iterator<Item = (Text, Vec<(i32, T)>)> {
+    let mut topics: BTreeMap<&Text, Vec<(i32, T)>> = BTreeMap::new();
+    for ((name, partition), value) in spots {
+        topics.entry(name).or_default().push((partition.0, value));
+    }
+    topics.into_iter().map(|(name, partitions)| (name.clone(), partitions))
+}
+
+/// As `by_topic`, where the numbers of the partitions are all there is to say.
+pub(super) fn indexes_by_topic<'a>(
+    spots: impl IntoIterator<Item = &'a Spot>,
+) -> impl Iterator<Item = (Text, Vec<i32>)> {
+    let bare =
+        |(name, partitions): (Text, Vec<(i32, ())>)| (name, partitions.into_iter().map(|(index, ())| index).collect());
+    by_topic(spots.into_iter().map(|spot| (spot, ()))).map(bare)
+}
+
+/// A partition as a response names it.
+pub(super) fn spot(topic: &Text, partition: i32) -> Spot {
+    (topic.detached(), PartitionIndex(partition))
 }
 
 /// A broker's no.

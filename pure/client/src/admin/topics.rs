@@ -1,16 +1,15 @@
-//! Questions about topics: which there are, making, growing and deleting them, and where their data lies.
+//! Questions about topics: which there are, making, growing and deleting them, and who may lead them.
 
 use super::question::{Question, Refused};
-use crate::Spot;
 use crate::metadata::{Broker, Metadata, Topic};
-use types::{ErrorCode, NodeId, PartitionIndex, Text};
+use types::{NodeId, PartitionIndex, Text};
 use wire::create_partitions_request::CreatePartitionsTopic;
-use wire::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use wire::delete_topics_request::DeleteTopicState;
-use wire::describe_log_dirs_request::DescribableLogDirTopic;
+use wire::describe_topic_partitions_request::{Cursor, TopicRequest};
 use wire::metadata_request::MetadataRequestTopic;
 use wire::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeLogDirsRequest, MetadataRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeTopicPartitionsRequest, MetadataRequest,
 };
 use wire::{Request, Response};
 
@@ -67,6 +66,8 @@ pub struct NewTopic {
     pub replication_factor: Option<i16>,
     /// Kafka's names and values of the topic's own settings.
     pub configs: Vec<(Text, Text)>,
+    /// The brokers of each partition, where the cluster is not to choose; then the two numbers above are left out.
+    pub assignment: Vec<Vec<NodeId>>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,8 +88,14 @@ impl Question for CreateTopic {
             value: Some(value.clone()),
             ..Default::default()
         };
+        let assignment = |(index, nodes): (usize, &Vec<NodeId>)| CreatableReplicaAssignment {
+            partition_index: i32::try_from(index).unwrap_or(i32::MAX),
+            broker_ids: nodes.iter().map(|node| node.0).collect(),
+            ..Default::default()
+        };
         let topic = CreatableTopic {
             name: self.topic.name.clone(),
+            assignments: self.topic.assignment.iter().enumerate().map(assignment).collect(),
             num_partitions: self.topic.partitions.unwrap_or(-1),
             replication_factor: self.topic.replication_factor.unwrap_or(-1),
             configs: self.topic.configs.iter().map(config).collect(),
@@ -140,6 +147,8 @@ pub struct CreatePartitions {
     pub total: i32,
     /// How long the broker may take.
     pub timeout_ms: i32,
+    /// Only says whether it could be done.
+    pub validate_only: bool,
 }
 
 impl Question for CreatePartitions {
@@ -148,7 +157,8 @@ impl Question for CreatePartitions {
     fn request(&self) -> Request {
         let (name, count) = (self.topic.clone(), self.total);
         let topic = CreatePartitionsTopic { name, count, assignments: None, ..Default::default() };
-        CreatePartitionsRequest { topics: vec![topic], timeout_ms: self.timeout_ms, ..Default::default() }.into()
+        let (timeout_ms, validate_only) = (self.timeout_ms, self.validate_only);
+        CreatePartitionsRequest { topics: vec![topic], timeout_ms, validate_only, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<(), Refused> {
@@ -158,48 +168,41 @@ impl Question for CreatePartitions {
     }
 }
 
-/// How much of a topic's data one broker has.
+/// Which replicas may lead a topic's partitions though they are not in sync (KIP-966).
 #[derive(Clone, Debug)]
-pub struct DescribeSizes {
+pub struct DescribeEligible {
     pub topic: Text,
-    pub partitions: Vec<PartitionIndex>,
+    /// Where to begin: an answer does not hold all of a large topic.
+    pub from: PartitionIndex,
 }
 
-/// A replica on the broker that was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicaSize {
-    pub spot: Spot,
-    pub log_dir: String,
-    pub size_bytes: u64,
-}
+/// The eligible replicas of a partition, and those that were the last to be so.
+pub type Eligible = (PartitionIndex, Vec<NodeId>, Vec<NodeId>);
 
-impl Question for DescribeSizes {
-    type Answer = Vec<ReplicaSize>;
+impl Question for DescribeEligible {
+    /// And where to go on.
+    type Answer = (Vec<Eligible>, Option<PartitionIndex>);
 
     fn request(&self) -> Request {
-        let partitions = self.partitions.iter().map(|partition| partition.0).collect();
-        let topic = DescribableLogDirTopic { topic: self.topic.clone(), partitions, ..Default::default() };
-        DescribeLogDirsRequest { topics: Some(vec![topic]), ..Default::default() }.into()
+        let topics = vec![TopicRequest { name: self.topic.clone(), ..Default::default() }];
+        let cursor = Cursor { topic_name: self.topic.clone(), partition_index: self.from.0, ..Default::default() };
+        DescribeTopicPartitionsRequest { topics, cursor: Some(cursor), ..Default::default() }.into()
     }
 
-    fn read(&self, response: Response) -> Result<Vec<ReplicaSize>, Refused> {
-        read_sizes(response)
+    fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
+        let Response::DescribeTopicPartitions(response) = response else { return Err(Refused::foreign()) };
+        let topic = response.topics.first().ok_or_else(Refused::foreign)?;
+        Refused::check(topic.error_code, None)?;
+        let nodes = |ids: &Option<Vec<i32>>| ids.iter().flatten().copied().map(NodeId).collect();
+        let eligible = topic.partitions.iter().map(|known| {
+            (
+                PartitionIndex(known.partition_index),
+                nodes(&known.eligible_leader_replicas),
+                nodes(&known.last_known_elr),
+            )
+        });
+        let next = response.next_cursor.as_ref().map(|cursor| PartitionIndex(cursor.partition_index));
+        // Who goes on where it was begun would never end.
+        Ok((eligible.collect(), next.filter(|next| *next > self.from)))
     }
-}
-
-/// What of a broker's folders can be read; a replica that is on its way to another folder is not counted twice.
-pub(super) fn read_sizes(response: Response) -> Result<Vec<ReplicaSize>, Refused> {
-    let Response::DescribeLogDirs(response) = response else { return Err(Refused::foreign()) };
-    Refused::check(response.error_code, None)?;
-    let mut sizes = Vec::new();
-    for dir in response.results.iter().filter(|dir| dir.error_code == ErrorCode::NONE) {
-        for topic in &dir.topics {
-            sizes.extend(topic.partitions.iter().filter(|known| !known.is_future_key).map(|known| ReplicaSize {
-                spot: (topic.name.detached(), PartitionIndex(known.partition_index)),
-                log_dir: dir.log_dir.to_string(),
-                size_bytes: u64::try_from(known.partition_size).unwrap_or(0),
-            }));
-        }
-    }
-    Ok(sizes)
 }

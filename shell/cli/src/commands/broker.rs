@@ -1,34 +1,34 @@
-//! `vltava broker`: which brokers there are, emptying one, and forgetting one.
+//! `vltava broker`: which brokers there are, what lies on them, emptying one, and forgetting one.
+
+mod log_dirs;
 
 use super::moving::{Moving, Plan, notes};
 use crate::plan::{Cramped, Move, drain};
 use crate::problem::Problem;
-use crate::session::{Connection, Session};
+use crate::session::{Connection, Session, Trial};
 use crate::survey::{Survey, some};
-use crate::table::{Table, size};
+use crate::table::Table;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use vltava_client::{NodeId, Registered};
 
-/// List, drain and forget brokers.
+/// List brokers and what lies on them, drain and forget brokers.
 #[derive(Debug, Args)]
 pub struct Broker {
     #[command(subcommand)]
     action: Action,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    List(List),
+    /// List brokers, and how much each has and leads.
+    List,
+    LogDirs(log_dirs::LogDirs),
+    MoveReplicas(log_dirs::MoveReplicas),
     Drain(Drain),
     Unregister(Unregister),
-}
-
-/// List brokers, and how much each has and leads.
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Move every replica and leadership of a broker to the others.
@@ -49,8 +49,6 @@ struct Drain {
     allow_fewer_replicas: bool,
     #[command(flatten)]
     moving: Moving,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Forget a broker that will not come back; it must be gone and hold no replica.
@@ -59,49 +57,38 @@ struct Unregister {
     #[arg(value_name = "ID")]
     broker: i32,
     #[command(flatten)]
-    connection: Connection,
+    trial: Trial,
 }
 
 impl Broker {
     pub fn run(self) -> Result<(), Problem> {
-        match self.action {
-            Action::List(list) => list.connection.clone().run(async |session| list.run(&session).await),
-            Action::Drain(drain) => drain.connection.clone().run(async |session| drain.run(&session).await),
-            Action::Unregister(gone) => gone.connection.clone().run(async |session| gone.run(&session).await),
-        }
+        self.connection.run(async |session| match &self.action {
+            Action::List => list(session).await,
+            Action::LogDirs(asked) => asked.run(session).await,
+            Action::MoveReplicas(asked) => asked.run(session).await,
+            Action::Drain(asked) => asked.run(session).await,
+            Action::Unregister(asked) => asked.run(session).await,
+        })
     }
 }
 
-impl List {
-    async fn run(&self, session: &Session) -> Result<(), Problem> {
-        let survey = Survey::take(session).await?;
-        let as_json = |registered: &Registered| {
-            let broker = &registered.broker;
-            let (replicas, leaders, bytes) = survey.share(broker.node);
-            json!({ "broker": broker.node.0, "host": broker.host, "port": broker.port,
-                "rack": broker.rack.as_ref().map(ToString::to_string), "state": state(&survey, registered),
-                "replicas": replicas, "leaders": leaders, "size_bytes": bytes })
-        };
-        session.print(|| survey.roster.brokers.iter().map(as_json).collect(), || table(&survey).to_string())
-    }
+async fn list(session: &Session) -> Result<(), Problem> {
+    let survey = Survey::take(session).await?;
+    session.show(&table(&survey), "there are no brokers")
 }
 
-/// The brokers, for people.
+/// The brokers.
 pub fn table(survey: &Survey) -> Table {
-    let mut table = Table::new(&[">BROKER", "ADDRESS", "RACK", "STATE", ">REPLICAS", ">LEADERS", ">SIZE"]);
+    let columns = ["+ADDRESS", "-host", "-port", "rack", "state", ">replicas", ">leaders", "#size_bytes"];
+    let mut table = Table::new(&[&[">broker"], &columns[..]].concat());
     for registered in &survey.roster.brokers {
         let broker = &registered.broker;
         let (replicas, leaders, bytes) = survey.share(broker.node);
         let is_known = survey.living().contains(&broker.node) && !survey.silent.contains(&broker.node);
-        table.row(vec![
-            broker.node.to_string(),
-            if broker.host.is_empty() { "-".to_owned() } else { format!("{}:{}", broker.host, broker.port) },
-            broker.rack.as_ref().map_or("-".to_owned(), ToString::to_string),
-            state(survey, registered).to_owned(),
-            replicas.to_string(),
-            leaders.to_string(),
-            if is_known { size(bytes) } else { "-".to_owned() },
-        ]);
+        let address = if broker.host.is_empty() { String::new() } else { format!("{}:{}", broker.host, broker.port) };
+        let (rack, bytes) = (broker.rack.as_deref(), is_known.then_some(bytes));
+        let (id, state) = (broker.node.0, state(survey, registered));
+        table.row(json!([id, address, broker.host, broker.port, rack, state, replicas, leaders, bytes]));
     }
     table
 }
@@ -192,9 +179,11 @@ impl Unregister {
                 "broker {node} still has {replicas} replicas: `vltava broker drain {node}` puts them elsewhere"
             )));
         }
-        let doing = session.while_doing(format!("forgetting broker {node}"));
-        session.client.unregister_broker(node).await.map_err(doing)?;
-        session.print(|| json!({ "broker": node.0, "unregistered": true }), || format!("forgot broker {node}\n"))
+        if !self.trial.dry_run {
+            let doing = session.while_doing(format!("forgetting broker {node}"));
+            session.client.unregister_broker(node).await.map_err(doing)?;
+        }
+        session.did(self.trial, ["forget", "unregistered"], &format!("broker {node}"), json!({ "broker": node.0 }))
     }
 }
 

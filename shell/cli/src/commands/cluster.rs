@@ -1,6 +1,8 @@
 //! `vltava cluster`: how the cluster is, evening it out, what moves, and who votes on its metadata.
 
 mod describe;
+mod elect;
+mod features;
 mod voters;
 
 use super::moving::{Moving, Plan, notes};
@@ -11,15 +13,17 @@ use crate::survey::{Survey, name, some};
 use crate::table::Table;
 use crate::throttle;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use vltava_client::{NodeId, Reassignment, Spot};
 
-/// Describe and balance the cluster, and change who votes on its metadata.
+/// Describe and balance the cluster, elect leaders, and change features and who votes on the metadata.
 #[derive(Debug, Args)]
 pub struct Cluster {
     #[command(subcommand)]
     action: Action,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Subcommand)]
@@ -27,6 +31,8 @@ enum Action {
     Describe(describe::Describe),
     Balance(Balance),
     Moves(Moves),
+    ElectLeaders(elect::ElectLeaders),
+    Features(features::Features),
     AddVoter(voters::AddVoter),
     RemoveVoter(voters::RemoveVoter),
 }
@@ -44,8 +50,6 @@ Examples:
 struct Balance {
     #[command(flatten)]
     moving: Moving,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Show the moves of replicas that are under way, or take them back.
@@ -54,19 +58,19 @@ struct Moves {
     /// Take them all back, and throttles away
     #[arg(long)]
     cancel: bool,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 impl Cluster {
     pub fn run(self) -> Result<(), Problem> {
-        match self.action {
-            Action::Describe(asked) => asked.connection.clone().run(async |session| asked.run(&session).await),
-            Action::Balance(asked) => asked.connection.clone().run(async |session| asked.run(&session).await),
-            Action::Moves(asked) => asked.connection.clone().run(async |session| asked.run(&session).await),
-            Action::AddVoter(asked) => asked.connection.clone().run(async |session| asked.run(&session).await),
-            Action::RemoveVoter(asked) => asked.connection.clone().run(async |session| asked.run(&session).await),
-        }
+        self.connection.run(async |session| match &self.action {
+            Action::Describe(asked) => asked.run(session).await,
+            Action::Balance(asked) => asked.run(session).await,
+            Action::Moves(asked) => asked.run(session).await,
+            Action::ElectLeaders(asked) => asked.run(session).await,
+            Action::Features(asked) => asked.run(session).await,
+            Action::AddVoter(asked) => asked.run(session).await,
+            Action::RemoveVoter(asked) => asked.run(session).await,
+        })
     }
 }
 
@@ -109,26 +113,12 @@ impl Moves {
             return self.cancel(session, &moving).await;
         }
         let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
-        let as_json = |(spot, known): (&Spot, &Reassignment)| {
-            json!({ "topic": &*spot.0, "partition": spot.1.0, "replicas": ids(&known.target()),
-                "adding": ids(&known.adding), "removing": ids(&known.removing) })
-        };
-        let text = || {
-            let list = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(",");
-            let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-            let mut table = Table::new(&["TOPIC", ">PARTITION", "REPLICAS", "ADDING", "REMOVING"]);
-            for (spot, known) in &moving {
-                table.row(vec![
-                    spot.0.to_string(),
-                    spot.1.to_string(),
-                    list(&known.target()),
-                    or_dash(list(&known.adding)),
-                    or_dash(list(&known.removing)),
-                ]);
-            }
-            if table.is_empty() { "nothing is being moved\n".to_owned() } else { table.to_string() }
-        };
-        session.print(|| moving.iter().map(as_json).collect::<Value>(), text)
+        let mut table = Table::new(&["topic", ">partition", "replicas", "adding", "removing"]);
+        for ((topic, partition), known) in &moving {
+            let (adding, removing) = (ids(&known.adding), ids(&known.removing));
+            table.row(json!([topic.as_str(), partition.0, ids(&known.target()), adding, removing]));
+        }
+        session.show(&table, "nothing is being moved")
     }
 
     async fn cancel(&self, session: &Session, moving: &BTreeMap<Spot, Reassignment>) -> Result<(), Problem> {

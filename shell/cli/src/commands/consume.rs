@@ -1,7 +1,7 @@
 //! `vltava consume`: prints records of a topic, alone or as a member of a group.
 
 use crate::problem::Problem;
-use crate::session::{Connection, Session, write_out};
+use crate::session::{Connection, Session, Unit, write_out};
 use crate::template::{self, Template};
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
@@ -69,7 +69,7 @@ pub struct Consume {
 
 impl Consume {
     pub fn run(self) -> Result<(), Problem> {
-        self.connection.clone().run(async |session| self.consume(&session).await)
+        self.connection.clone().run(async |session| self.consume(session).await)
     }
 
     async fn consume(&self, session: &Session) -> Result<(), Problem> {
@@ -84,7 +84,7 @@ impl Consume {
             read: BTreeMap::new(),
             committed_at: Instant::now(),
             records: 0,
-            bar: session.progress(),
+            bar: session.bar(None, Unit::Things),
         };
         let done = reading.run(&topic).await;
         reading.bar.finish_and_clear();

@@ -190,13 +190,13 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(&["DIALED", "ADDRESS", ">NAME", ">CONNECT", ">ANSWER", "RESULT"]);
+        let mut table = Table::new(&["dialed", "address", ">name", ">connect", ">answer", "result"]);
         let rows = self.asked.iter().map(|dial| ("bootstrap".to_owned(), dial));
         let rows = rows.chain(self.brokers.iter().map(|(node, dial)| (format!("broker {node}"), dial)));
         for (who, dial) in rows {
             let [name, connect, answer] = dial.timings();
             let result = dial.failure().map_or("ok", |failure| failure.word());
-            table.row(vec![who, dial.address(), name, connect, answer, result.to_owned()]);
+            table.row(json!([who, dial.address(), name, connect, answer, result]));
         }
         let mut text = table.to_string();
         if let Some(cluster) = self.overview.as_ref().and_then(|overview| overview.cluster_id.as_ref()) {

@@ -1,36 +1,51 @@
-//! `vltava group`: which groups there are, how far each has read and who is in it.
+//! `vltava group`: which groups there are, how far each has read and who is in it, and moving or forgetting what they have
+//! committed.
+
+pub mod progress;
+pub mod reset;
 
 use crate::problem::{Problem, nearest};
-use crate::session::{Connection, Session};
-use crate::table::Table;
+use crate::scope::{Scope, spots};
+use crate::session::{Connection, Session, Trial};
+use crate::survey::{name, some};
+use crate::table::{Table, count};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use progress::Progress;
+use serde_json::json;
 use std::collections::BTreeMap;
-use vltava_client::{ErrorCode, Group as Known, GroupMember, Offset, OffsetAt, Spot};
+use vltava_client::{Error, ErrorCode, Group as Known, ListedGroup, Offset, Spot, Text};
 
-/// List, describe and delete consumer groups.
+/// List, describe, reset and delete consumer groups.
 #[derive(Debug, Args)]
 pub struct Group {
     #[command(subcommand)]
     action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List groups and what they are doing.
-    List(List),
-    Describe(Describe),
-    /// Delete groups that have no members, and their offsets.
-    Delete(Delete),
-}
-
-#[derive(Debug, Args)]
-struct List {
     #[command(flatten)]
     connection: Connection,
 }
 
-/// Show a group's members, what each reads, and how far behind the group is.
+#[derive(Debug, Subcommand)]
+enum Action {
+    List(List),
+    Describe(Describe),
+    ResetOffsets(reset::Reset),
+    DeleteOffsets(DeleteOffsets),
+    RemoveMembers(RemoveMembers),
+    Delete(Delete),
+}
+
+/// List groups and what they are doing.
+#[derive(Debug, Args)]
+struct List {
+    /// Only those in this state, such as Stable or Empty; may be repeated
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<String>,
+    /// Only those of this protocol, such as classic or consumer; may be repeated
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    r#type: Vec<String>,
+}
+
+/// Show members of groups, what each reads, and how far behind the groups are.
 #[derive(Debug, Args)]
 #[command(
     after_help = "COMMITTED is the offset at which the group goes on, END that after the last record, LAG what is between.
@@ -40,159 +55,203 @@ Examples:
   vltava group describe readers --json"
 )]
 struct Describe {
-    group: String,
-    #[command(flatten)]
-    connection: Connection,
+    #[arg(required_unless_present = "all", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// All groups
+    #[arg(long, conflicts_with = "groups")]
+    all: bool,
 }
 
+/// Forget what a group has committed of topics that none of its members reads.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vltava group delete-offsets readers rivers --dry-run
+  vltava group delete-offsets readers rivers:0,2")]
+struct DeleteOffsets {
+    group: String,
+    #[arg(required = true, value_name = "TOPIC[:PARTITIONS]")]
+    scopes: Vec<Scope>,
+    #[command(flatten)]
+    trial: Trial,
+}
+
+/// Put members out of a group. A consumer that still runs comes back; static members are gone at once.
+#[derive(Debug, Args)]
+struct RemoveMembers {
+    group: String,
+    /// Members by their ids
+    #[arg(required_unless_present_any = ["instance", "all"], value_name = "MEMBER")]
+    members: Vec<String>,
+    /// A static member by its group.instance.id; may be repeated
+    #[arg(long, value_name = "ID")]
+    instance: Vec<String>,
+    /// All members
+    #[arg(long, conflicts_with_all = ["members", "instance"])]
+    all: bool,
+    #[command(flatten)]
+    trial: Trial,
+}
+
+/// Delete groups that have no members, and their offsets.
 #[derive(Debug, Args)]
 struct Delete {
     #[arg(required = true, value_name = "GROUP")]
     groups: Vec<String>,
     #[command(flatten)]
-    connection: Connection,
+    trial: Trial,
 }
 
 impl Group {
     pub fn run(self) -> Result<(), Problem> {
-        match self.action {
-            Action::List(list) => list.connection.clone().run(async |session| list.run(&session).await),
-            Action::Describe(describe) => describe.connection.clone().run(async |session| describe.run(&session).await),
-            Action::Delete(delete) => delete.connection.clone().run(async |session| delete.run(&session).await),
-        }
+        self.connection.run(async |session| match &self.action {
+            Action::List(asked) => asked.run(session).await,
+            Action::Describe(asked) => asked.run(session).await,
+            Action::ResetOffsets(asked) => asked.run(session).await,
+            Action::DeleteOffsets(asked) => asked.run(session).await,
+            Action::RemoveMembers(asked) => asked.run(session).await,
+            Action::Delete(asked) => asked.run(session).await,
+        })
     }
+}
+
+/// The groups in one of these states and of one of these protocols, where any are named.
+pub async fn groups(session: &Session, states: &[String], kinds: &[String]) -> Result<Vec<ListedGroup>, Problem> {
+    let is_among =
+        |given: &[String], is: &str| given.is_empty() || given.iter().any(|one| one.eq_ignore_ascii_case(is));
+    let mut groups = session.client.groups().await.map_err(session.while_doing("listing groups"))?;
+    groups.retain(|group| is_among(states, &group.state) && is_among(kinds, &group.kind));
+    Ok(groups)
 }
 
 impl List {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
-        let groups = session.client.groups().await.map_err(session.while_doing("listing groups"))?;
-        let table = || {
-            let mut table = Table::new(&["GROUP", "STATE", "PROTOCOL"]);
-            for group in &groups {
-                let kind = if group.kind.is_empty() { "-" } else { &group.kind };
-                table.row(vec![group.id.clone(), group.state.clone(), kind.to_owned()]);
-            }
-            if table.is_empty() { "there are no groups\n".to_owned() } else { table.to_string() }
-        };
-        let as_json = |group: &vltava_client::ListedGroup| json!({ "group": group.id, "state": group.state, "protocol": group.kind, "type": group.protocol_type });
-        session.print(|| groups.iter().map(as_json).collect(), table)
+        let groups = groups(session, &self.state, &self.r#type).await?;
+        let mut table = Table::new(&["group", "state", "protocol", "-type"]);
+        for group in &groups {
+            table.row(json!([group.id, group.state, group.kind, group.protocol_type]));
+        }
+        session.show(&table, "there are no groups")
     }
 }
 
 impl Describe {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
-        let group = match session.client.group(self.group.as_str()).await {
-            Ok(group) => group,
-            Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => {
-                return Err(missing(session, &self.group).await?);
+        let mut names = self.groups.clone();
+        if self.all {
+            names = groups(session, &[], &[]).await?.into_iter().map(|group| group.id).collect();
+        }
+        for (place, name) in names.iter().enumerate() {
+            let progress = Progress::of(session, group(session, name).await?).await?;
+            let gap = if place > 0 { "\n" } else { "" };
+            session.print(|| progress.json(), || format!("{gap}{}", progress.text()))?;
+        }
+        Ok(())
+    }
+}
+
+impl DeleteOffsets {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let committed = committed(session, &self.group).await?;
+        let mut spots = spots(session, &self.scopes).await?;
+        spots.retain(|spot| committed.contains_key(spot));
+        let names: Vec<String> = spots.iter().map(name).collect();
+        if !self.trial.dry_run && !spots.is_empty() {
+            let doing = session.while_doing(format!("deleting offsets of group `{}`", self.group));
+            let each = session.client.delete_offsets(self.group.as_str(), spots).await.map_err(doing)?;
+            crate::problem::all_done("these offsets were not deleted", each)?;
+        }
+        let what = format!("{} of group {}: {}", count(names.len(), "offset"), self.group, some(names.iter().cloned()));
+        let json = json!({ "group": self.group, "partitions": names });
+        session.did(self.trial, ["delete", "deleted"], what.trim_end_matches(": "), json)
+    }
+}
+
+impl RemoveMembers {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let known = group(session, &self.group).await?;
+        let given = self.members.iter().chain(&self.instance);
+        let mut members = Vec::new();
+        for name in given {
+            let found =
+                known.members.iter().find(|member| member.id == *name || member.instance_id.as_ref() == Some(name));
+            members.push(found.ok_or_else(|| {
+                Problem::missing(format!(
+                    "group `{}` has no member `{name}`: `vltava group describe {}` shows those it has",
+                    self.group, self.group
+                ))
+            })?);
+        }
+        if self.all {
+            members = known.members.iter().collect();
+        }
+        let ids: Vec<&String> =
+            members.iter().map(|member| member.instance_id.as_ref().unwrap_or(&member.id)).collect();
+        if !self.trial.dry_run && !members.is_empty() {
+            let text = |name: &String| Text::from(name.as_str());
+            let removed = members.iter().map(|member| match &member.instance_id {
+                Some(instance) => (Text::default(), Some(text(instance))),
+                None => (text(&member.id), None),
+            });
+            let doing = session.while_doing(format!("removing members of group `{}`", self.group));
+            let failed = session.client.remove_members(self.group.as_str(), removed.collect()).await.map_err(doing)?;
+            if !failed.is_empty() {
+                let names = some(failed.iter().map(|(name, why)| format!("{name} ({why})")));
+                return Err(Problem::failed(format!("these members were not removed: {names}")));
             }
-            Err(error) => return Err(session.while_doing(format!("describing group `{}`", self.group))(error)),
-        };
-        let doing = || session.while_doing(format!("asking how far group `{}` has read", self.group));
-        let committed = session.client.committed_offsets(self.group.as_str()).await.map_err(doing())?;
-        let spots = group.members.iter().flat_map(|member| member.assignment.clone()).chain(committed.keys().cloned());
-        let ends = session.client.list_offsets(spots, OffsetAt::Latest).await.map_err(doing())?;
-        let progress = Progress { group: &group, committed, ends };
-        session.print(|| progress.json(), || progress.text())
-    }
-}
-
-/// How far a group is.
-struct Progress<'a> {
-    group: &'a Known,
-    committed: BTreeMap<Spot, Offset>,
-    ends: BTreeMap<Spot, Option<Offset>>,
-}
-
-impl Progress<'_> {
-    /// For each partition: what is committed, where it ends, how much lies between, and who reads it.
-    fn rows(&self) -> impl Iterator<Item = (&Spot, [Option<i64>; 3], Option<&GroupMember>)> {
-        self.ends.iter().map(|(spot, end)| {
-            let (committed, end) = (self.committed.get(spot).map(|offset| offset.0), end.map(|offset| offset.0));
-            let lag = committed.zip(end).map(|(committed, end)| end.saturating_sub(committed).max(0));
-            let reader = self.group.members.iter().find(|member| member.assignment.contains(spot));
-            (spot, [committed, end, lag], reader)
-        })
-    }
-
-    fn lag(&self) -> i64 {
-        self.rows().filter_map(|(_, [_, _, lag], _)| lag).sum()
-    }
-
-    fn json(&self) -> Value {
-        let partition =
-            |((topic, partition), [committed, end, lag], reader): (&Spot, [Option<i64>; 3], Option<&GroupMember>)| {
-                json!({ "topic": topic.as_str(), "partition": partition.0, "committed": committed, "end_offset": end,
-                "lag": lag, "member": reader.map(|member| &member.id) })
-            };
-        let member = |member: &GroupMember| {
-            let assignment: Vec<Value> = member
-                .assignment
-                .iter()
-                .map(|(topic, partition)| json!({ "topic": topic.as_str(), "partition": partition.0 }))
-                .collect();
-            json!({ "member": member.id, "instance": member.instance_id, "client": member.client_id,
-                "host": member.host, "assignment": assignment })
-        };
-        json!({
-            "group": self.group.id,
-            "state": self.group.state,
-            "type": self.group.protocol_type,
-            "assignor": self.group.assignor,
-            "lag": self.lag(),
-            "members": self.group.members.iter().map(member).collect::<Value>(),
-            "partitions": self.rows().map(partition).collect::<Value>(),
-        })
-    }
-
-    fn text(&self) -> String {
-        let group = self.group;
-        let assignor = if group.assignor.is_empty() { "-" } else { &group.assignor };
-        let mut text = format!(
-            "group     {}\nstate     {}\nassignor  {assignor}\nmembers   {}\nlag       {}\n",
-            group.id,
-            group.state,
-            group.members.len(),
-            self.lag()
-        );
-        let or_dash = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
-        let mut partitions = Table::new(&["TOPIC", ">PARTITION", ">COMMITTED", ">END", ">LAG", "MEMBER"]);
-        for ((topic, partition), [committed, end, lag], reader) in self.rows() {
-            let reader = reader.map_or("-".to_owned(), |member| member.id.clone());
-            partitions.row(vec![
-                topic.to_string(),
-                partition.to_string(),
-                or_dash(committed),
-                or_dash(end),
-                or_dash(lag),
-                reader,
-            ]);
         }
-        let mut members = Table::new(&["MEMBER", "CLIENT", "HOST", ">PARTITIONS"]);
-        for member in &group.members {
-            let count = member.assignment.len().to_string();
-            members.row(vec![member.id.clone(), member.client_id.clone(), member.host.clone(), count]);
-        }
-        for table in [partitions, members].iter().filter(|table| !table.is_empty()) {
-            text.push_str(&format!("\n{table}"));
-        }
-        text
+        let what = format!("{} of group {}", count(ids.len(), "member"), self.group);
+        let json = json!({ "group": self.group, "members": ids });
+        session.did(self.trial, ["remove", "removed"], &what, json)
     }
 }
 
 impl Delete {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
-        for group in &self.groups {
-            match session.client.delete_group(group.as_str()).await {
-                Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => {
-                    return Err(missing(session, group).await?);
+        for name in &self.groups {
+            if self.trial.dry_run {
+                let known = group(session, name).await?;
+                if !known.members.is_empty() {
+                    return Err(occupied(&known));
                 }
-                done => done.map_err(session.while_doing(format!("deleting group `{group}`")))?,
+            } else {
+                match session.client.delete_group(name.as_str()).await {
+                    Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => {
+                        return Err(missing(session, name).await?);
+                    }
+                    done => done.map_err(session.while_doing(format!("deleting group `{name}`")))?,
+                }
             }
-            session.print(|| json!({ "group": group, "deleted": true }), || format!("deleted group {group}\n"))?;
+            session.did(self.trial, ["delete", "deleted"], &format!("group {name}"), json!({ "group": name }))?;
         }
         Ok(())
     }
+}
+
+/// A group that is there, or the one that may have been meant.
+pub async fn group(session: &Session, name: &str) -> Result<Known, Problem> {
+    match session.client.group(name).await {
+        Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => Err(missing(session, name).await?),
+        done => done.map_err(session.while_doing(format!("describing group `{name}`"))),
+    }
+}
+
+/// What a group has committed, so far as its topics are there.
+pub async fn committed(session: &Session, group: &str) -> Result<BTreeMap<Spot, Offset>, Problem> {
+    let committed = session.client.committed_offsets(group).await;
+    match committed {
+        Err(Error::Refused(refused)) if refused.code == ErrorCode::GROUP_ID_NOT_FOUND => Ok(BTreeMap::new()),
+        done => done.map_err(session.while_doing(format!("asking how far group `{group}` has read"))),
+    }
+}
+
+/// Its offsets are its members' to change.
+pub fn occupied(group: &Known) -> Problem {
+    Problem::failed(format!(
+        "group `{}` has {}: stop its consumers first, or take them out with `vltava group remove-members {} --all`",
+        group.id,
+        count(group.members.len(), "member"),
+        group.id
+    ))
 }
 
 /// There is no such group: names the one that may be meant.

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod config;
 pub mod consume;
 pub mod doctor;
 pub mod group;

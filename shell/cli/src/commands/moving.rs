@@ -79,14 +79,18 @@ impl Plan {
         busiest_bytes(&self.moves).div_ceil(how.throttle.unwrap_or(USUAL_RATE).0)
     }
 
+    fn table(&self, shown: usize) -> Table {
+        let mut table = Table::new(&["topic", ">partition", "from", "to", "#bytes=COPIES"]);
+        for known in self.moves.iter().take(shown) {
+            table.row(json!([known.topic, known.index, known.from, known.to, known.bytes_copied()]));
+        }
+        table
+    }
+
     fn json(&self, how: &Moving, outcome: Option<&Outcome>) -> Value {
-        let moves = self.moves.iter().map(|known| {
-            json!({ "topic": known.topic, "partition": known.index, "from": known.from, "to": known.to,
-                "bytes": known.bytes_copied() })
-        });
         let mut value = json!({
             "plan": self.title,
-            "moves": moves.collect::<Value>(),
+            "moves": self.table(usize::MAX).json(),
             "bytes": self.bytes(),
             "estimated_seconds": self.seconds(how),
             "throttle_bytes_per_second": how.throttle.map(|rate| rate.0),
@@ -110,17 +114,7 @@ impl Plan {
             text.push_str(&format!("{}: {nothing}\n", self.title));
             return text;
         }
-        let mut table = Table::new(&["TOPIC", ">PARTITION", "FROM", "TO", ">COPIES"]);
-        for known in self.moves.iter().take(shown) {
-            let list = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
-            table.row(vec![
-                known.topic.clone(),
-                known.index.to_string(),
-                list(&known.from),
-                list(&known.to),
-                size(known.bytes_copied()),
-            ]);
-        }
+        let table = self.table(shown);
         text.push_str(&table.to_string());
         if let Some(more) = self.moves.len().checked_sub(shown).filter(|more| *more > 0) {
             text.push_str(&format!("and {more} more, which --dry-run shows\n"));

@@ -1,7 +1,7 @@
 //! `vltava produce`: lines of a file or of standard input become records of a topic.
 
 use crate::problem::Problem;
-use crate::session::{Connection, Session, pair};
+use crate::session::{Connection, Session, Unit, pair};
 use crate::table::size;
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, ProgressBar};
@@ -84,7 +84,7 @@ enum CodecWord {
 
 impl Produce {
     pub fn run(self) -> Result<(), Problem> {
-        self.connection.clone().run(async |session| self.produce(&session).await)
+        self.connection.clone().run(async |session| self.produce(session).await)
     }
 
     async fn produce(&self, session: &Session) -> Result<(), Problem> {
@@ -100,7 +100,7 @@ impl Produce {
         }
         let mut lines = read_lines(self.file.as_deref())?;
         let producer = session.client.producer(self.options(batch_bytes(session, &topic).await));
-        let mut report = Report { bar: session.progress(), records: 0, bytes: 0, started: Instant::now() };
+        let mut report = Report { bar: session.bar(None, Unit::Things), records: 0, bytes: 0, started: Instant::now() };
         let (mut open, shape) = (VecDeque::new(), self.shape()?);
         let sent = send(&shape, &producer, &mut lines, &mut open, &mut report).await;
         report.bar.finish_and_clear();

@@ -1,15 +1,17 @@
 //! `vltava topic`: which topics there are, making, changing and deleting them.
 
+use super::config::{shown, source};
 use crate::problem::Problem;
-use crate::session::{Connection, Session, pair};
-use crate::table::{Table, size};
+use crate::scope::{Scope, moment, spots};
+use crate::session::{Connection, Session, Trial, pair};
+use crate::table::{Table, count, size};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use vltava_client::{
-    Config, ConfigSource, ErrorCode, NewTopic, NodeId, Offset, OffsetAt, Partition, PartitionIndex, ReplicaSize,
-    Resource, Spot, Text, Topic as Known,
+    Config, ConfigChange, ConfigSource, ErrorCode, NewTopic, NodeId, Offset, OffsetAt, Partition, PartitionIndex,
+    ReplicaSize, Resource, Spot, Text, Topic as Known,
 };
 
 /// Create, list, describe, alter and delete topics.
@@ -17,6 +19,8 @@ use vltava_client::{
 pub struct Topic {
     #[command(subcommand)]
     action: Action,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, Subcommand)]
@@ -25,6 +29,10 @@ enum Action {
     List(List),
     Describe(Describe),
     Alter(Alter),
+    Offsets(Offsets),
+    DeleteRecords(DeleteRecords),
+    /// Show who has written to partitions lately.
+    Producers(Producers),
     Delete(Delete),
 }
 
@@ -42,6 +50,9 @@ struct Create {
     /// How many brokers keep each partition [default.replication.factor of the broker]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
     replication_factor: Option<i16>,
+    /// The brokers of each partition, such as 1:2,2:3: partition 0 on 1 and 2, partition 1 on 2 and 3
+    #[arg(long, value_name = "IDS", value_parser = assignment, conflicts_with_all = ["partitions", "replication_factor"])]
+    replica_assignment: Option<Assignment>,
     /// A setting of the topic; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     config: Vec<(String, String)>,
@@ -49,7 +60,16 @@ struct Create {
     #[arg(long)]
     if_not_exists: bool,
     #[command(flatten)]
-    connection: Connection,
+    trial: Trial,
+}
+
+/// The brokers of each partition.
+type Assignment = std::sync::Arc<Vec<Vec<NodeId>>>;
+
+/// Reads `1:2,2:3`.
+pub fn assignment(text: &str) -> Result<Assignment, String> {
+    let node = |id: &str| id.trim().parse().map(NodeId).map_err(|_| "give it as 1:2,2:3".to_owned());
+    text.split(',').map(|nodes| nodes.split(':').map(node).collect()).collect::<Result<_, _>>().map(Assignment::new)
 }
 
 /// List topics.
@@ -58,8 +78,6 @@ struct List {
     /// Those too that the cluster made for itself
     #[arg(long)]
     internal: bool,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Show a topic's partitions, sizes and the settings that are its own.
@@ -74,8 +92,6 @@ struct Describe {
     /// All settings and where they come from, not only those that are the topic's own
     #[arg(long)]
     all_configs: bool,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Change a topic's settings or add partitions.
@@ -95,7 +111,57 @@ struct Alter {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
     #[command(flatten)]
-    connection: Connection,
+    trial: Trial,
+}
+
+/// Show offsets of partitions: where they end, or where a moment is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vltava topic offsets rivers
+  vltava topic offsets rivers:0,1 lakes --time earliest
+  vltava topic offsets rivers --time 2026-11-26T10:00")]
+struct Offsets {
+    #[arg(required = true, value_name = "TOPIC[:PARTITIONS]")]
+    scopes: Vec<Scope>,
+    /// earliest, latest, max-timestamp, earliest-local, latest-tiered, or a moment (UTC, ms since 1970, -90m)
+    #[arg(long, value_name = "TIME", default_value = "latest", value_parser = offset_at, allow_hyphen_values = true)]
+    time: OffsetAt,
+}
+
+/// Delete the oldest records of partitions.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  vltava topic delete-records rivers:0 --before 1000 --dry-run
+  vltava topic delete-records rivers --all")]
+struct DeleteRecords {
+    #[arg(required = true, value_name = "TOPIC[:PARTITIONS]")]
+    scopes: Vec<Scope>,
+    /// All records below this offset
+    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..), required_unless_present = "all")]
+    before: Option<i64>,
+    /// All that is committed at the moment
+    #[arg(long, conflicts_with = "before")]
+    all: bool,
+    #[command(flatten)]
+    trial: Trial,
+}
+
+#[derive(Debug, Args)]
+struct Producers {
+    #[arg(required = true, value_name = "TOPIC[:PARTITIONS]")]
+    scopes: Vec<Scope>,
+}
+
+/// Reads a word for a place in a partition.
+pub fn offset_at(text: &str) -> Result<OffsetAt, String> {
+    Ok(match text {
+        "earliest" | "-2" => OffsetAt::Earliest,
+        "latest" | "-1" => OffsetAt::Latest,
+        "max-timestamp" | "-3" => OffsetAt::MaxTimestamp,
+        "earliest-local" | "-4" => OffsetAt::EarliestLocal,
+        "latest-tiered" | "-5" => OffsetAt::LatestTiered,
+        other => OffsetAt::Time(moment(other)?),
+    })
 }
 
 /// Delete topics and their data.
@@ -107,18 +173,21 @@ struct Delete {
     #[arg(long)]
     if_exists: bool,
     #[command(flatten)]
-    connection: Connection,
+    trial: Trial,
 }
 
 impl Topic {
     pub fn run(self) -> Result<(), Problem> {
-        match self.action {
-            Action::Create(create) => create.connection.clone().run(async |session| create.run(&session).await),
-            Action::List(list) => list.connection.clone().run(async |session| list.run(&session).await),
-            Action::Describe(describe) => describe.connection.clone().run(async |session| describe.run(&session).await),
-            Action::Alter(alter) => alter.connection.clone().run(async |session| alter.run(&session).await),
-            Action::Delete(delete) => delete.connection.clone().run(async |session| delete.run(&session).await),
-        }
+        self.connection.run(async |session| match &self.action {
+            Action::Create(asked) => asked.run(session).await,
+            Action::List(asked) => asked.run(session).await,
+            Action::Describe(asked) => asked.run(session).await,
+            Action::Alter(asked) => asked.run(session).await,
+            Action::Offsets(asked) => asked.run(session).await,
+            Action::DeleteRecords(asked) => asked.run(session).await,
+            Action::Producers(asked) => asked.run(session).await,
+            Action::Delete(asked) => asked.run(session).await,
+        })
     }
 }
 
@@ -130,12 +199,20 @@ impl Create {
                 partitions: self.partitions,
                 replication_factor: self.replication_factor,
                 configs: texts(&self.config),
+                assignment: self.replica_assignment.as_ref().map_or(vec![], |nodes| nodes.to_vec()),
             };
-            let made = session.client.create_topic(topic).await;
+            let made = match self.trial.dry_run {
+                true => session.client.try_create_topic(topic, true).await,
+                false => session.client.create_topic(topic).await,
+            };
             let is_there = made.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS));
             let created = !(is_there && self.if_not_exists);
             if created {
                 made.map_err(session.while_doing(format!("creating topic `{name}`")))?;
+            }
+            if created && self.trial.dry_run {
+                session.did(self.trial, ["create", "created"], &format!("topic {name}"), json!({ "topic": name }))?;
+                continue;
             }
             let known = session.topic(name).await?;
             let (partitions, replicas) = (known.partitions.len(), replication_factor(&known));
@@ -154,24 +231,14 @@ impl Create {
 impl List {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         let overview = session.client.overview().await.map_err(session.while_doing("listing topics"))?;
-        let topics: Vec<&Known> = overview.topics.iter().filter(|topic| self.internal || !topic.is_internal).collect();
-        let as_json = |topic: &&Known| {
-            json!({ "topic": topic.name.as_str(), "id": topic.id.to_string(), "partitions": topic.partitions.len(),
-                "replication_factor": replication_factor(topic), "internal": topic.is_internal })
-        };
-        let table = || {
-            let mut table = Table::new(&["TOPIC", ">PARTITIONS", ">REPLICAS"]);
-            for topic in &topics {
-                let (partitions, replicas) = (topic.partitions.len(), replication_factor(topic));
-                table.row(vec![topic.name.to_string(), partitions.to_string(), replicas.to_string()]);
-            }
-            if table.is_empty() {
-                "there are no topics: `vltava topic create` makes one\n".to_owned()
-            } else {
-                table.to_string()
-            }
-        };
-        session.print(|| topics.iter().map(as_json).collect(), table)
+        let topics = overview.topics.iter().filter(|topic| self.internal || !topic.is_internal);
+        let mut table = Table::new(&["topic", ">partitions", ">replication_factor=REPLICAS", "-id", "-internal"]);
+        for topic in topics {
+            let (partitions, replicas) = (topic.partitions.len(), replication_factor(topic));
+            let (name, id) = (topic.name.as_str(), topic.id.to_string());
+            table.row(json!([name, partitions, replicas, id, topic.is_internal]));
+        }
+        session.show(&table, "there are no topics: `vltava topic create` makes one")
     }
 }
 
@@ -214,15 +281,28 @@ impl Detail<'_> {
         (at(&self.starts), at(&self.ends))
     }
 
+    fn partitions(&self) -> Table {
+        let mut table = Table::new(&[
+            ">partition",
+            ">leader",
+            "replicas",
+            "isr",
+            ">start_offset=START",
+            ">end_offset=END",
+            "#size_bytes",
+        ]);
+        for known in &self.topic.partitions {
+            let (start, end) = self.offsets(known);
+            let (leader, bytes) = (known.leader.map(|node| node.0), self.size_of(known.index));
+            table.row(json!([known.index.0, leader, ids(&known.replicas), ids(&known.isr), start, end, bytes]));
+        }
+        table
+    }
+
     fn json(&self) -> Value {
         let config = |config: &Config| {
             json!({ "name": config.name, "value": config.value, "source": source(config.source),
                 "sensitive": config.sensitive })
-        };
-        let partition = |known: &Partition| {
-            let (start, end) = self.offsets(known);
-            json!({ "partition": known.index.0, "leader": known.leader.map(|node| node.0), "replicas": ids(&known.replicas),
-                "isr": ids(&known.isr), "start_offset": start, "end_offset": end, "size_bytes": self.size_of(known.index) })
         };
         json!({
             "topic": self.topic.name.as_str(),
@@ -230,7 +310,7 @@ impl Detail<'_> {
             "internal": self.topic.is_internal,
             "replication_factor": replication_factor(self.topic),
             "configs": self.configs.iter().map(config).collect::<Value>(),
-            "partitions": self.topic.partitions.iter().map(partition).collect::<Value>(),
+            "partitions": self.partitions().json(),
         })
     }
 
@@ -245,7 +325,7 @@ impl Detail<'_> {
         );
         let mut label = "configs ";
         for config in self.configs {
-            let value = if config.sensitive { "(hidden)" } else { config.value.as_deref().unwrap_or("") };
+            let value = shown(config);
             let from = if with_sources { format!("  ({})", source(config.source)) } else { String::new() };
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{label}  {}={value}{from}", config.name);
@@ -254,21 +334,7 @@ impl Detail<'_> {
         if self.configs.is_empty() {
             text.push_str("configs   none of its own\n");
         }
-        let mut table = Table::new(&[">PARTITION", ">LEADER", "REPLICAS", "ISR", ">START", ">END", ">SIZE"]);
-        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        for known in &self.topic.partitions {
-            let (start, end) = self.offsets(known);
-            table.row(vec![
-                known.index.to_string(),
-                known.leader.map_or("none".to_owned(), |node| node.to_string()),
-                list(&known.replicas),
-                list(&known.isr),
-                or_dash(start.map(|offset| offset.to_string())),
-                or_dash(end.map(|offset| offset.to_string())),
-                or_dash(self.size_of(known.index).map(size)),
-            ]);
-        }
-        format!("{text}\n{table}")
+        format!("{text}\n{}", self.partitions())
     }
 }
 
@@ -279,23 +345,99 @@ impl Alter {
         }
         let topic = session.topic(&self.topic).await?;
         let doing = || session.while_doing(format!("altering topic `{}`", self.topic));
+        let is_trial = self.trial.dry_run;
         // The settings first: they are refused as a whole, while partitions cannot be taken away again.
         if !self.config.is_empty() || !self.delete_config.is_empty() {
-            let delete = self.delete_config.iter().map(|name| Text::from(name.as_str())).collect();
-            let resource = Resource::Topic(topic.name.clone());
-            session.client.alter_configs(resource, texts(&self.config), delete).await.map_err(doing())?;
+            let set = texts(&self.config).into_iter().map(|(name, value)| (name, ConfigChange::Set(value)));
+            let delete = self.delete_config.iter().map(|name| (Text::from(name.as_str()), ConfigChange::Delete));
+            let (resource, changes) = (Resource::Topic(topic.name.clone()), set.chain(delete).collect());
+            session.client.alter_configs(resource, changes, is_trial).await.map_err(doing())?;
         }
         if let Some(total) = self.partitions {
-            session.client.create_partitions(topic.name.clone(), total).await.map_err(doing())?;
+            session.client.create_partitions(topic.name.clone(), total, is_trial).await.map_err(doing())?;
         }
-        session.print(|| json!({ "topic": self.topic, "altered": true }), || format!("altered topic {}\n", self.topic))
+        session.did(self.trial, ["alter", "altered"], &format!("topic {}", self.topic), json!({ "topic": self.topic }))
+    }
+}
+
+impl Offsets {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let spots = spots(session, &self.scopes).await?;
+        let doing = session.while_doing("asking for offsets");
+        let found = session.client.list_offsets(spots, self.time).await.map_err(doing)?;
+        let mut table = Table::new(&["topic", ">partition", ">offset"]);
+        for ((topic, partition), offset) in &found {
+            table.row(json!([topic.as_str(), partition.0, offset.map(|offset| offset.0)]));
+        }
+        session.show(&table, "there is no such partition")
+    }
+}
+
+impl DeleteRecords {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let spots = spots(session, &self.scopes).await?;
+        let doing = || session.while_doing("deleting records");
+        let starts = session.client.list_offsets(spots.clone(), OffsetAt::Earliest).await.map_err(doing())?;
+        let mut after = session.client.list_offsets(spots.clone(), OffsetAt::Latest).await.map_err(doing())?;
+        if let Some(before) = self.before.map(Offset) {
+            let short = after.iter().find_map(|(spot, end)| Some((spot, end.filter(|end| *end < before)?)));
+            if let Some((spot, end)) = short {
+                let name = crate::survey::name(spot);
+                return Err(Problem::failed(format!("{name} ends at {end}: --before {before} is not there yet")));
+            }
+            let left = |(spot, start): (&Spot, &Option<Offset>)| (spot.clone(), start.map(|start| start.max(before)));
+            after = starts.iter().map(left).collect();
+        }
+        if !self.trial.dry_run {
+            let before = spots.into_iter().map(|spot| (spot, self.before.map(Offset))).collect();
+            let each = session.client.delete_records(before).await.map_err(doing())?;
+            let done = crate::problem::all_done("these records were not deleted", each)?;
+            after = done.into_iter().map(|(spot, start)| (spot, Some(start))).collect();
+        }
+        let count = if self.trial.dry_run { ">offsets=WOULD DELETE" } else { ">offsets=DELETED" };
+        let mut table = Table::new(&["topic", ">partition", ">start_offset=START", count, "-deleted"]);
+        for (spot, start) in &starts {
+            let start = start.unwrap_or(Offset(0));
+            let now = after.get(spot).copied().flatten().unwrap_or(start);
+            table.row(json!([spot.0.as_str(), spot.1.0, now.0, now.minus(start), !self.trial.dry_run]));
+        }
+        session.show(&table, "there is no such partition")
+    }
+}
+
+impl Producers {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let spots = spots(session, &self.scopes).await?;
+        let each = session.client.producers(spots).await.map_err(session.while_doing("asking who writes"))?;
+        let each = crate::problem::all_done("these partitions do not say who writes", each)?;
+        let mut table = Table::new(&[
+            "topic",
+            ">partition",
+            ">producer_id=PRODUCER",
+            ">epoch",
+            ">last_sequence=SEQUENCE",
+            "-last_timestamp",
+            "+LAST WRITE",
+            ">transaction_start=TRANSACTION",
+        ]);
+        for ((topic, partition), producer) in each.iter().flat_map(|(spot, all)| all.iter().map(move |one| (spot, one)))
+        {
+            let (since, at) = (producer.transaction_start.map(|offset| offset.0), producer.last_timestamp.0);
+            let (topic, id, epoch) = (topic.as_str(), producer.id, producer.epoch);
+            let moment = jiff::Timestamp::from_millisecond(at).map_or(at.to_string(), |at| at.to_string());
+            table.row(json!([topic, partition.0, id, epoch, producer.last_sequence, at, moment, since]));
+        }
+        session.show(&table, "nobody has written lately")
     }
 }
 
 impl Delete {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         for name in &self.topics {
-            let done = session.client.delete_topic(name.as_str()).await;
+            let done = match self.trial.dry_run {
+                true => session.client.topic(name.as_str()).await.map(drop),
+                false => session.client.delete_topic(name.as_str()).await,
+            };
             let is_missing =
                 done.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
             if is_missing && !self.if_exists {
@@ -305,9 +447,12 @@ impl Delete {
             if !is_missing {
                 done.map_err(session.while_doing(format!("deleting topic `{name}`")))?;
             }
-            let text =
-                || if is_missing { format!("there is no topic {name}\n") } else { format!("deleted topic {name}\n") };
-            session.print(|| json!({ "topic": name, "deleted": !is_missing }), text)?;
+            if is_missing {
+                let text = || format!("there is no topic {name}\n");
+                session.print(|| json!({ "topic": name, "deleted": false }), text)?;
+            } else {
+                session.did(self.trial, ["delete", "deleted"], &format!("topic {name}"), json!({ "topic": name }))?;
+            }
         }
         Ok(())
     }
@@ -317,34 +462,14 @@ fn spot(topic: &Known, partition: &Partition) -> Spot {
     (topic.name.clone(), partition.index)
 }
 
-fn texts(pairs: &[(String, String)]) -> Vec<(Text, Text)> {
+pub fn texts(pairs: &[(String, String)]) -> Vec<(Text, Text)> {
     pairs.iter().map(|(name, value)| (Text::from(name.as_str()), Text::from(value.as_str()))).collect()
 }
 
-fn replication_factor(topic: &Known) -> usize {
+pub fn replication_factor(topic: &Known) -> usize {
     topic.partitions.first().map_or(0, |partition| partition.replicas.len())
-}
-
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn ids(nodes: &[NodeId]) -> Vec<i32> {
     nodes.iter().map(|node| node.0).collect()
-}
-
-fn list(nodes: &[NodeId]) -> String {
-    nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(",")
-}
-
-fn source(source: ConfigSource) -> &'static str {
-    match source {
-        ConfigSource::Topic => "topic",
-        ConfigSource::Broker => "broker",
-        ConfigSource::AllBrokers => "all brokers",
-        ConfigSource::BrokerFile => "broker's file",
-        ConfigSource::Default => "default",
-        ConfigSource::Group => "group",
-        ConfigSource::Other(_) => "other",
-    }
 }

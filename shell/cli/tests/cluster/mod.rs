@@ -50,7 +50,7 @@ fn one_broker_is_a_cluster() {
     );
     let described = json(&world, "cluster describe --json");
     assert_eq!(described["brokers"][0]["replicas"], 2);
-    assert_eq!(described["brokers"][0]["alive"], true);
+    assert_eq!(described["brokers"][0]["state"], "alive");
     assert_eq!(described["controller"], 1);
     assert_eq!(described["health"]["partitions"], 2);
     assert_eq!(described["health"]["under_replicated"], Value::Array(vec![]));

@@ -46,6 +46,11 @@ impl World {
         World { broker: None, folder: PathBuf::new(), bootstrap, started: Instant::now() }
     }
 
+    /// A path in the broker's own folder, which goes with it.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }

@@ -3,12 +3,12 @@
 use crate::commands::broker;
 use crate::health::Health;
 use crate::problem::Problem;
-use crate::session::{Connection, Session};
+use crate::session::Session;
 use crate::survey::{Survey, name, some};
 use crate::table::Table;
 use clap::Args;
 use serde_json::{Value, json};
-use vltava_client::{Error, Quorum, QuorumReplica, Registered, Spot, Timestamp};
+use vltava_client::{Error, Quorum, QuorumReplica, Spot, Timestamp};
 
 /// Show brokers, the controller, who votes on the metadata, and partitions that are not well.
 #[derive(Debug, Args)]
@@ -17,10 +17,7 @@ use vltava_client::{Error, Quorum, QuorumReplica, Registered, Spot, Timestamp};
 Examples:
   vltava cluster describe
   vltava cluster describe --json")]
-pub struct Describe {
-    #[command(flatten)]
-    pub connection: Connection,
-}
+pub struct Describe;
 
 impl Describe {
     pub async fn run(&self, session: &Session) -> Result<(), Problem> {
@@ -56,28 +53,14 @@ impl View<'_> {
     }
 
     fn json(&self) -> Value {
-        let broker = |registered: &Registered| {
-            let broker = &registered.broker;
-            let (replicas, leaders, bytes) = self.survey.share(broker.node);
-            let is_alive = self.survey.living().contains(&broker.node);
-            json!({ "broker": broker.node.0, "host": broker.host, "port": broker.port,
-                "rack": broker.rack.as_ref().map(ToString::to_string), "alive": is_alive,
-                "replicas": replicas, "leaders": leaders, "size_bytes": bytes })
-        };
         let quorum = self.quorum.map(|quorum| {
-            let replica = |known: &QuorumReplica| {
-                json!({ "node": known.node.0, "directory": known.directory.to_string(), "lag": quorum.lag(known),
-                    "end_offset": known.end.map(|end| end.0), "last_caught_up": known.last_caught_up.map(|at| at.0) })
-            };
             json!({ "leader": quorum.leader.map(|node| node.0), "epoch": quorum.epoch.0,
-                "high_watermark": quorum.high_watermark.0,
-                "voters": quorum.voters.iter().map(replica).collect::<Value>(),
-                "observers": quorum.observers.iter().map(replica).collect::<Value>() })
+                "high_watermark": quorum.high_watermark.0, "nodes": voters(quorum).json() })
         });
         json!({
             "cluster": self.survey.roster.cluster_id.to_string(),
             "controller": self.controller(),
-            "brokers": self.survey.roster.brokers.iter().map(broker).collect::<Value>(),
+            "brokers": broker::table(self.survey).json(),
             "quorum": quorum,
             "health": self.health.json(),
             "moving": self.survey.moving.len(),
@@ -126,19 +109,17 @@ impl View<'_> {
 }
 
 fn voters(quorum: &Quorum) -> Table {
-    let mut table = Table::new(&[">NODE", "QUORUM", ">LAG", ">CAUGHT UP", "DIRECTORY"]);
+    let columns = ["role=QUORUM", ">lag", "+CAUGHT UP", "directory", "-end_offset", "-last_caught_up"];
+    let mut table = Table::new(&[&[">node"], &columns[..]].concat());
     let leader = quorum.voters.iter().find(|voter| Some(voter.node) == quorum.leader);
     // By the leader's clock, with which the others' moments were taken.
     let now = leader.and_then(|leader| leader.last_fetch);
     let mut add = |role: &str, known: &QuorumReplica| {
         let role = if Some(known.node) == quorum.leader { "leader" } else { role };
-        table.row(vec![
-            known.node.to_string(),
-            role.to_owned(),
-            quorum.lag(known).map_or("-".to_owned(), |lag| lag.to_string()),
-            ago(known.last_caught_up, now),
-            if known.directory.is_zero() { "-".to_owned() } else { known.directory.to_string() },
-        ]);
+        let directory = (!known.directory.is_zero()).then(|| known.directory.to_string());
+        let (end, caught_up) = (known.end.map(|end| end.0), known.last_caught_up.map(|at| at.0));
+        let (lag, ago) = (quorum.lag(known), ago(known.last_caught_up, now));
+        table.row(json!([known.node.0, role, lag, ago, directory, end, caught_up]));
     };
     quorum.voters.iter().for_each(|known| add("voter", known));
     quorum.observers.iter().for_each(|known| add("observer", known));

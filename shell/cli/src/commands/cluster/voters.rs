@@ -1,7 +1,7 @@
 //! `vltava cluster add-voter` and `remove-voter`: who votes on the cluster's metadata.
 
 use crate::problem::Problem;
-use crate::session::{Connection, Session};
+use crate::session::{Session, Trial};
 use clap::Args;
 use serde_json::json;
 use vltava_client::{Error, ErrorCode, NodeId, Quorum, QuorumReplica, Roster, Text, Uuid, VoterListener};
@@ -25,8 +25,6 @@ pub struct AddVoter {
     /// Id of its directory, where it is not yet seen to follow [as the cluster knows it]
     #[arg(long, value_name = "ID", value_parser = directory)]
     directory: Option<Uuid>,
-    #[command(flatten)]
-    pub connection: Connection,
 }
 
 /// Take a node's vote on the cluster's metadata away; it goes on as an observer.
@@ -38,7 +36,7 @@ pub struct RemoveVoter {
     #[arg(long, value_name = "ID", value_parser = directory)]
     directory: Option<Uuid>,
     #[command(flatten)]
-    pub connection: Connection,
+    trial: Trial,
 }
 
 fn directory(text: &str) -> Result<Uuid, String> {
@@ -152,13 +150,13 @@ impl RemoveVoter {
         if quorum.voters.len() == 1 {
             return Err(Problem::failed(format!("node {node} is the only one that votes: let another vote first")));
         }
-        let removed = session.client.remove_voter(node, directory).await;
-        removed
-            .map_err(|error| explain(session, &format!("taking the vote of node {node} away"), directory, &error))?;
-        session.print(
-            || json!({ "node": node.0, "directory": directory.to_string(), "voter": false }),
-            || format!("node {node} votes no more\n"),
-        )
+        if !self.trial.dry_run {
+            let removed = session.client.remove_voter(node, directory).await;
+            let doing = format!("taking the vote of node {node} away");
+            removed.map_err(|error| explain(session, &doing, directory, &error))?;
+        }
+        let json = json!({ "node": node.0, "directory": directory.to_string() });
+        session.did(self.trial, ["remove", "removed"], &format!("the vote of node {node}"), json)
     }
 }
 
