@@ -1,17 +1,22 @@
-//! How a record is printed: by a template, or as a line of JSON. Must never know where records come from.
+//! How a record is printed and read: by a template, or as a line of JSON. Must never know where records come from.
 
 use serde_json::{Map, Value, json};
 use std::io::Write;
-use vltava_client::{Bytes, ConsumedRecord, Spot};
+use vltava_client::{Bytes, ConsumedRecord, Message, PartitionIndex, Spot, Text, Timestamp};
 
 /// What a template may hold.
-const HELP: &str = "%k %v %h %t %p %o %T %% and \\n \\t \\\\; `vltava consume --help` says what they are";
+const HELP: &str =
+    "%k %v %K %S %h %t %p %o %T %% and \\n \\r \\t \\0 \\xHH \\\\; `vltava consume --help` says what they are";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(Vec<u8>),
     Key,
     Value,
+    KeySize,
+    ValueSize,
+    /// Four bytes, the most significant first, as kcat prints them.
+    ValueSizeBinary,
     Headers,
     Topic,
     Partition,
@@ -19,71 +24,83 @@ enum Part {
     Timestamp,
 }
 
-/// A template such as `%p %o %k=%v`; each record ends with a new line.
+/// A template such as `%p %o %k=%v`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
 impl Template {
     pub fn parse(text: &str) -> Result<Template, String> {
-        let mut parts = Vec::new();
-        let mut plain = String::new();
+        let (mut parts, mut plain) = (Vec::new(), Vec::new());
         let mut letters = text.chars();
         while let Some(letter) = letters.next() {
-            let part = match (letter, if matches!(letter, '%' | '\\') { letters.next() } else { None }) {
+            if !matches!(letter, '%' | '\\') {
+                plain.extend(letter.encode_utf8(&mut [0; 4]).bytes());
+                continue;
+            }
+            let named = letters.next();
+            let part = match (letter, named) {
                 ('%', Some('k')) => Part::Key,
                 ('%', Some('v' | 's')) => Part::Value,
+                ('%', Some('K')) => Part::KeySize,
+                ('%', Some('S')) => Part::ValueSize,
+                ('%', Some('R')) => Part::ValueSizeBinary,
                 ('%', Some('h')) => Part::Headers,
                 ('%', Some('t')) => Part::Topic,
                 ('%', Some('p')) => Part::Partition,
                 ('%', Some('o')) => Part::Offset,
                 ('%', Some('T')) => Part::Timestamp,
-                ('%', Some('%')) => {
-                    plain.push('%');
-                    continue;
+                ('%', Some('%')) => Part::Text(b"%".to_vec()),
+                ('\\', Some('n')) => Part::Text(b"\n".to_vec()),
+                ('\\', Some('r')) => Part::Text(b"\r".to_vec()),
+                ('\\', Some('t')) => Part::Text(b"\t".to_vec()),
+                ('\\', Some('0')) => Part::Text(b"\0".to_vec()),
+                ('\\', Some('\\')) => Part::Text(b"\\".to_vec()),
+                ('\\', Some('x')) => {
+                    let digits: String = letters.by_ref().take(2).collect();
+                    let byte = u8::from_str_radix(&digits, 16).map_err(|_| format!("\\x{digits} is no byte"))?;
+                    Part::Text(vec![byte])
                 }
-                ('%', other) => {
+                (sign, other) => {
                     let other = other.map_or(String::new(), String::from);
-                    return Err(format!("%{other} means nothing here; there are {HELP}"));
-                }
-                ('\\', escaped) => {
-                    plain.push_str(match escaped {
-                        Some('n') => "\n",
-                        Some('t') => "\t",
-                        Some('\\') => "\\",
-                        _ => return Err(format!("a backslash stands before n, t or another one; there are {HELP}")),
-                    });
-                    continue;
-                }
-                (letter, _) => {
-                    plain.push(letter);
-                    continue;
+                    return Err(format!("{sign}{other} means nothing here; there are {HELP}"));
                 }
             };
-            parts.push(Part::Text(std::mem::take(&mut plain).into_bytes()));
-            parts.push(part);
+            if let Part::Text(text) = part {
+                plain.extend(text);
+            } else {
+                parts.extend([Part::Text(std::mem::take(&mut plain)), part]);
+            }
         }
-        plain.push('\n');
-        parts.push(Part::Text(plain.into_bytes()));
+        parts.push(Part::Text(plain));
         parts.retain(|part| *part != Part::Text(Vec::new()));
         Ok(Template(parts))
     }
 
+    /// Ends each record with this, unless the template does so itself.
+    pub fn ended(mut self, end: &[u8]) -> Template {
+        if !matches!(self.0.last(), Some(Part::Text(text)) if text.ends_with(end)) {
+            self.0.push(Part::Text(end.to_vec()));
+        }
+        self
+    }
+
     pub fn print(&self, (topic, partition): &Spot, record: &ConsumedRecord, out: &mut Vec<u8>) {
+        let size =
+            |part: &Option<Bytes>| part.as_ref().map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
         for part in &self.0 {
-            let shown = match part {
-                Part::Text(text) => Ok(text.as_slice()),
-                Part::Key => Ok(record.key.as_deref().unwrap_or_default()),
-                Part::Value => Ok(record.value.as_deref().unwrap_or_default()),
-                Part::Topic => Ok(topic.as_str().as_bytes()),
-                Part::Headers => Err(headers(record)),
-                Part::Partition => Err(partition.to_string()),
-                Part::Offset => Err(record.offset.to_string()),
-                Part::Timestamp => Err(record.timestamp.to_string()),
-            };
             // Writing to a vector cannot fail.
-            let _ = match shown {
-                Ok(bytes) => out.write_all(bytes),
-                Err(text) => out.write_all(text.as_bytes()),
+            let _ = match part {
+                Part::Text(text) => out.write_all(text),
+                Part::Key => out.write_all(record.key.as_deref().unwrap_or_default()),
+                Part::Value => out.write_all(record.value.as_deref().unwrap_or_default()),
+                Part::KeySize => write!(out, "{}", size(&record.key)),
+                Part::ValueSize => write!(out, "{}", size(&record.value)),
+                Part::ValueSizeBinary => out.write_all(&size(&record.value).to_be_bytes()),
+                Part::Headers => out.write_all(headers(record).as_bytes()),
+                Part::Topic => out.write_all(topic.as_str().as_bytes()),
+                Part::Partition => write!(out, "{partition}"),
+                Part::Offset => write!(out, "{}", record.offset),
+                Part::Timestamp => write!(out, "{}", record.timestamp),
             };
         }
     }
@@ -125,8 +142,60 @@ fn put_bytes(line: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
     };
 }
 
+/// Reads what `json_line` prints; what is left out is as in the given record.
+pub fn from_json(line: &[u8], mut record: Message) -> Result<Message, String> {
+    let Value::Object(fields) = serde_json::from_slice(line).map_err(|error| error.to_string())? else {
+        return Err("it is no JSON object".to_owned());
+    };
+    let number = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or_else(|| format!("{name} is no number")),
+    };
+    record.key = take_bytes(&fields, "key")?.or(record.key);
+    record.value = take_bytes(&fields, "value")?;
+    record.timestamp = number("timestamp")?.map(Timestamp).or(record.timestamp);
+    if record.partition.is_none()
+        && let Some(partition) = number("partition")?
+    {
+        let partition = i32::try_from(partition).map_err(|_| "partition is too large")?;
+        record.partition = Some(PartitionIndex(partition));
+    }
+    for header in fields.get("headers").and_then(Value::as_array).into_iter().flatten() {
+        let header = header.as_object().ok_or("a header is an object with name and value")?;
+        let name = header.get("name").and_then(Value::as_str).ok_or("a header has no name")?;
+        record.headers.push((Text::from(name), take_bytes(header, "value")?));
+    }
+    Ok(record)
+}
+
+fn take_bytes(fields: &Map<String, Value>, name: &str) -> Result<Option<Bytes>, String> {
+    let encoded = format!("{name}_base64");
+    match (fields.get(name), fields.get(&encoded).and_then(Value::as_str)) {
+        (_, Some(text)) => unbase64(text).map(|bytes| Some(bytes.into())).ok_or(format!("{encoded} is no base64")),
+        (None | Some(Value::Null), None) => Ok(None),
+        (Some(Value::String(text)), None) => Ok(Some(text.clone().into())),
+        // Values that are JSON themselves need not be put in quotes.
+        (Some(other), None) => Ok(Some(other.to_string().into())),
+    }
+}
+
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() / 4 * 3), 0_u32, 0);
+    for letter in text.trim_end_matches('=').bytes() {
+        let value = LETTERS.iter().position(|known| *known == letter)?;
+        bits = bits << 6 | u32::try_from(value).ok()?;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}
+
 fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |place: usize| u32::from(chunk.get(place).copied().unwrap_or(0));
@@ -142,7 +211,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vltava_client::{Offset, PartitionIndex, Timestamp};
+    use vltava_client::Offset;
 
     fn record(value: &'static [u8]) -> ConsumedRecord {
         let headers = vec![("a".into(), Some("b".into())), ("c".into(), None)];
@@ -152,13 +221,14 @@ mod tests {
 
     fn print(template: &str) -> Result<String, String> {
         let mut out = Vec::new();
-        Template::parse(template)?.print(&("t".into(), PartitionIndex(1)), &record(b"Labe"), &mut out);
+        Template::parse(template)?.ended(b"\n").print(&("t".into(), PartitionIndex(1)), &record(b"Labe"), &mut out);
         Ok(String::from_utf8(out).expect("all of it is text"))
     }
 
     #[test]
     fn templates_are_filled_in() {
         assert_eq!(print("%t/%p@%o %T [%k]\\t%v %h 100%%"), Ok("t/1@7 9 []\tLabe a=b,c 100%\n".to_owned()));
+        assert_eq!(print("%K %S %s\\x21\\n"), Ok("-1 4 Labe!\n".to_owned()));
         assert_eq!(print(""), Ok("\n".to_owned()));
         for bad in ["%x", "%", "\\q", "\\"] {
             assert!(print(bad).is_err(), "{bad}");
@@ -173,8 +243,17 @@ mod tests {
             let line = String::from_utf8(out).expect("JSON is text");
             assert!(line.contains(shown) && line.contains(r#""key":null"#), "{line}");
         }
+        let read = from_json(
+            br#"{"key_base64":"//4=","value":{"a":1},"headers":[{"name":"h","value":null}]}"#,
+            Message::default(),
+        );
+        let read = read.expect("it is well-formed");
+        assert_eq!((read.key, read.value), (Some(b"\xff\xfe"[..].into()), Some(r#"{"a":1}"#.into())));
+        assert_eq!(read.headers, [("h".into(), None)]);
+        assert!(from_json(b"[]", Message::default()).is_err());
         for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
             assert_eq!(base64(plain.as_bytes()), text);
+            assert_eq!(unbase64(text), Some(plain.as_bytes().to_vec()));
         }
     }
 }

@@ -192,14 +192,14 @@ fn records() {
             exit 1
             $ consume rivers --exit-at-end
             $ consume rivers --from-beginning --offset 1
-            error: the argument '--from-beginning' cannot be used with '--offset <N>'
+            error: the argument '--from-beginning' cannot be used with '--offset <START>'
 
             Usage: vltava consume --from-beginning --bootstrap <HOST:PORT> <TOPIC>
 
             For more information, try '--help'.
             exit 2
             $ consume rivers --format %x
-            error: invalid value '%x' for '--format <TEMPLATE>': %x means nothing here; there are %k %v %h %t %p %o %T %% and \n \t \\; `vltava consume --help` says what they are
+            error: invalid value '%x' for '--format <TEMPLATE>': %x means nothing here; there are %k %v %K %S %h %t %p %o %T %% and \n \r \t \0 \xHH \\; `vltava consume --help` says what they are
 
             For more information, try '--help'.
             exit 2
@@ -210,6 +210,101 @@ fn records() {
             {"configs":[],"id":"ID","internal":false,"partitions":[{"end_offset":5,"isr":[1],"leader":1,"partition":0,"replicas":[1],"size_bytes":SIZE,"start_offset":0},{"end_offset":1,"isr":[1],"leader":1,"partition":1,"replicas":[1],"size_bytes":SIZE,"start_offset":0}],"replication_factor":1,"topic":"rivers"}
         "#]],
     );
+}
+
+#[test]
+fn records_in_other_shapes() {
+    let world = World::start();
+    check(
+        &world,
+        r#"topic create rivers --partitions 2
+        produce rivers -p 0 -K :: -D ';' < a::1;b::2;;plain
+        produce rivers -p 1 --headers-separator ~ --key-separator ~ < h:1,g:2~key~value|~~|none
+        produce rivers -p 1 --headers-separator ~ < h~value
+        produce rivers --from-json < {"key":"k","value_base64":"//4=","headers":[{"name":"a","value":"b"}],"timestamp":5,"partition":1}|{"value":null,"partition":1}
+        produce rivers --from-json < {"value":1,
+        consume rivers -p 0 --offset beginning -e -f '%o %k=%s (%K,%S)\n'
+        consume rivers -p 0 -o -2 -e
+        consume rivers -p 0 -o 2 -e -D ';'
+        consume rivers -p 0 -o soon
+        consume rivers -p 1 -o 2100-01-01 -e
+        consume rivers -p 1 -o 2020-01-01 -c 2 -f '%h|%k|%s'
+        consume rivers -p 1 -o 1 -c 3 --json"#,
+        expect![[r#"
+            $ topic create rivers --partitions 2
+            created topic rivers, 2 partitions, 1 replica
+            $ produce rivers -p 0 -K :: -D ';'
+            sent 4 records (10 B) to rivers
+            $ produce rivers -p 1 --headers-separator ~ --key-separator ~
+            sent 3 records (12 B) to rivers
+            $ produce rivers -p 1 --headers-separator ~
+            vltava: `h` is not name:value
+            exit 2
+            $ produce rivers --from-json
+            sent 2 records (3 B) to rivers
+            $ produce rivers --from-json
+            vltava: `{"value":1,`: EOF while parsing a value at line 1 column 11
+            exit 2
+            $ consume rivers -p 0 --offset beginning -e -f '%o %k=%s (%K,%S)\n'
+            0 a=1 (1,1)
+            1 b=2 (1,1)
+            2 = (-1,0)
+            3 =plain
+             (-1,6)
+            $ consume rivers -p 0 -o -2 -e
+
+            plain
+
+            $ consume rivers -p 0 -o 2 -e -D ';'
+            ;plain
+            ;
+            $ consume rivers -p 0 -o soon
+            error: invalid value 'soon' for '--offset <START>': give it as 2026-11-26T10:00:00 (UTC, or with a zone), ms since 1970, or -90m
+
+            For more information, try '--help'.
+            exit 2
+            $ consume rivers -p 1 -o 2100-01-01 -e
+            $ consume rivers -p 1 -o 2020-01-01 -c 2 -f '%h|%k|%s'
+            h=1,g=2|key|value
+            ||
+            $ consume rivers -p 1 -o 1 -c 3 --json
+            {"headers":[],"key":"","offset":1,"partition":1,"timestamp":TIME,"topic":"rivers","value":""}
+            {"headers":[],"key":null,"offset":2,"partition":1,"timestamp":TIME,"topic":"rivers","value":"none"}
+            {"headers":[{"name":"a","value":"b"}],"key":"k","offset":3,"partition":1,"timestamp":TIME,"topic":"rivers","value_base64":"//4="}
+        "#]],
+    );
+    // What one prints the other reads.
+    let lines = world.feed("consume rivers -p 1 -o beginning -e --json", b"").stdout;
+    world.run("topic create copy --partitions 2");
+    world.feed("produce copy --from-json", &lines);
+    let copied = world.feed("consume copy -p 1 -o beginning -e --json", b"").stdout;
+    let lines = String::from_utf8(lines).expect("JSON is text");
+    assert_eq!(
+        String::from_utf8(copied).expect("JSON is text"),
+        lines.replace(r#""topic":"rivers""#, r#""topic":"copy""#)
+    );
+}
+
+#[test]
+fn speed_is_measured() {
+    let world = World::start();
+    world.run("topic create rivers --partitions 2");
+    let json = |command: &str| -> serde_json::Value {
+        let out = world.feed(command, b"").stdout;
+        serde_json::from_slice(&out).unwrap_or_else(|error| panic!("{command}: {error}: {out:?}"))
+    };
+    let sent = json("perf produce rivers --num-records 2000 --record-size 100 --json");
+    assert_eq!((&sent["records"], &sent["bytes"]), (&2000.into(), &200_000.into()));
+    let millis = |name: &str| sent["latency_ms"][name].as_f64().expect("a number");
+    assert!(0.0 < millis("p50") && millis("p50") <= millis("p99") && millis("p99") <= millis("max"), "{sent}");
+    let read = json("perf consume rivers --json");
+    assert_eq!((&read["records"], &read["bytes"]), (&2000.into(), &200_000.into()));
+    assert!(json("perf consume rivers --num-records 500 --json")["records"].as_u64() >= Some(500));
+    let paced = json("perf produce rivers --num-records 200 --record-size 10 --throughput 1000 --json");
+    assert!(paced["records_per_second"].as_f64().expect("a number") <= 1010.0, "{paced}");
+    let text = world.run("perf produce rivers --num-records 10 -z zstd --acks 1");
+    assert!(text.contains("\n10 records sent, ") && text.contains(" ms 99.9th.\n"), "{text}");
+    assert!(world.run("perf consume lakes").ends_with("exit 4\n"));
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! `vltava consume`: prints records of a topic, alone or as a member of a group.
 
+use super::produce::escaped;
 use crate::problem::Problem;
+use crate::scope::{Scope, moment};
 use crate::session::{Connection, Session, Unit, write_out};
 use crate::template::{self, Template};
 use clap::Args;
-use indicatif::{HumanCount, ProgressBar};
+use indicatif::ProgressBar;
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use vltava_client::{
-    Consumed, Consumer, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions, Offset, OffsetAt, PartitionIndex,
-    Polled, Reset, Spot, Text, Topic,
+    Consumed, Consumer, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions, Offset, OffsetAt, Polled, Reset, Spot,
+    Text, Topic,
 };
 
 /// How long a poll waits before the end, the signal and the commits are looked at again.
@@ -17,7 +20,7 @@ const POLL_WAIT: Duration = Duration::from_millis(200);
 /// A group's offsets are committed so often while records come.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// Printed in pieces of this size.
-const OUT_BYTES: usize = 64 << 10;
+const OUT_BYTES: usize = 256 << 10;
 
 /// Print records as they come: only new ones, unless it is said where to begin.
 ///
@@ -25,13 +28,14 @@ const OUT_BYTES: usize = 64 << 10;
 /// committed; what is printed is then committed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each record is one line. In --format: %k key, %v value, %h headers, %t topic, %p partition, %o offset,
-%T timestamp in ms, %% a percent sign; \\n \\t \\\\.
+    after_help = "In --format, as in kcat: %k key, %v or %s value, %K and %S their sizes, %h headers, %t topic, %p partition,
+%o offset, %T timestamp in ms, %% a percent sign; \\n \\r \\t \\0 \\xHH \\\\.
 With --json each line is an object; keys and values that are no UTF-8 are key_base64 and value_base64.
 
 Examples:
   vltava consume rivers --from-beginning --exit-at-end
   vltava consume rivers --partition 3 --offset 1000 --max-messages 10 --format '%o %k=%v'
+  vltava consume rivers --offset -10m --exit-at-end
   vltava consume rivers --group readers --from-beginning --json"
 )]
 pub struct Consume {
@@ -39,32 +43,56 @@ pub struct Consume {
     /// Begin with the first record (with --group: where the group has committed nothing)
     #[arg(long, conflicts_with_all = ["offset", "from_end"])]
     from_beginning: bool,
-    /// Begin at this offset of each partition
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), conflicts_with_all = ["from_end", "group"])]
-    offset: Option<i64>,
+    /// Begin here: an offset, -N for the last N records, beginning, end, or at a moment: 2026-11-26T10:00, -90m
+    #[arg(long, short, value_name = "START", value_parser = start, conflicts_with_all = ["from_end", "group"])]
+    #[arg(allow_hyphen_values = true)]
+    offset: Option<Start>,
     /// Begin with the next record that comes (the default)
     #[arg(long)]
     from_end: bool,
     /// Read only this partition; may be repeated
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "group")]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "group")]
     partition: Vec<i32>,
     /// Read as a member of this group
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, short = 'G', value_name = "GROUP")]
     group: Option<String>,
     /// Stop after so many records
-    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short = 'n', visible_short_alias = 'c', visible_alias = "count", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     max_messages: Option<u64>,
     /// Stop at what is the end of each partition when reading begins
-    #[arg(long)]
+    #[arg(long, short, visible_alias = "exit-eof")]
     exit_at_end: bool,
     /// Print only committed transactions
     #[arg(long)]
     read_committed: bool,
     /// How to print a record
-    #[arg(long, value_name = "TEMPLATE", default_value = "%v", value_parser = Template::parse, conflicts_with = "json")]
+    #[arg(long, short, value_name = "TEMPLATE", default_value = "%v", value_parser = Template::parse, conflicts_with = "json")]
     format: Template,
+    /// What ends a record, unless the template does
+    #[arg(long, short = 'D', value_name = "TEXT", default_value = "\\n", value_parser = escaped)]
+    delimiter: String,
     #[command(flatten)]
     connection: Connection,
+}
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    At(Offset),
+    /// So many before the end.
+    Last(i64),
+    Place(OffsetAt),
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    Ok(match (text, text.parse()) {
+        ("beginning" | "earliest", _) => Start::Place(OffsetAt::Earliest),
+        ("end" | "latest", _) => Start::Place(OffsetAt::Latest),
+        (_, Ok(offset @ 0..)) => Start::At(Offset(offset)),
+        (_, Ok(back)) => Start::Last(back.saturating_neg()),
+        _ => Start::Place(OffsetAt::Time(moment(text)?)),
+    })
 }
 
 impl Consume {
@@ -74,17 +102,18 @@ impl Consume {
 
     async fn consume(&self, session: &Session) -> Result<(), Problem> {
         let topic = session.topic(&self.topic).await?;
-        let consumer = session.client.consumer(self.options());
         let mut reading = Reading {
             command: self,
             session,
-            consumer,
+            consumer: session.client.consumer(self.options()),
+            format: self.format.clone().ended(self.delimiter.as_bytes()),
+            out: Vec::new(),
             ends: BTreeMap::new(),
             is_placed: false,
             read: BTreeMap::new(),
             committed_at: Instant::now(),
             records: 0,
-            bar: session.bar(None, Unit::Things),
+            bar: ProgressBar::hidden(),
         };
         let done = reading.run(&topic).await;
         reading.bar.finish_and_clear();
@@ -106,31 +135,53 @@ impl Consume {
         ConsumerOptions { group, reset, read_committed: self.read_committed, ..ConsumerOptions::default() }
     }
 
-    /// The partitions to read alone.
-    fn partitions(&self, topic: &Topic) -> Result<Vec<Spot>, Problem> {
-        let last = topic.partitions.len().saturating_sub(1);
-        if let Some(none) = self.partition.iter().find(|number| topic.partition(PartitionIndex(**number)).is_none()) {
-            return Err(Problem::missing(format!(
-                "topic `{}` has no partition {none}: they are 0 to {last}",
-                self.topic
-            )));
-        }
-        let is_asked = |index: PartitionIndex| self.partition.is_empty() || self.partition.contains(&index.0);
-        let indexes = topic.partitions.iter().map(|known| known.index).filter(|index| is_asked(*index));
-        Ok(indexes.map(|index| (topic.name.clone(), index)).collect())
+    /// Where each partition is read from. An offset that is still to come would be waited for in silence.
+    async fn starts(&self, session: &Session, spots: Vec<Spot>, ends: &Offsets) -> Result<Offsets, Problem> {
+        let first = if self.from_beginning { OffsetAt::Earliest } else { OffsetAt::Latest };
+        let place = match self.offset.unwrap_or(Start::Place(first)) {
+            Start::At(offset) => {
+                return match ends.iter().find(|(_, end)| **end < offset) {
+                    None => Ok(spots.into_iter().map(|spot| (spot, offset)).collect()),
+                    Some(((topic, partition), end)) => Err(Problem::failed(format!(
+                        "there is no offset {offset} yet in partition {partition} of topic `{topic}`, which ends at {end}; \
+                         --partition chooses one"
+                    ))),
+                };
+            }
+            Start::Last(_) => OffsetAt::Earliest,
+            Start::Place(place) => place,
+        };
+        let found = offsets(session, spots, place).await?;
+        let start = |(spot, end): (&Spot, &Offset)| {
+            let found = found.get(spot).copied().unwrap_or(*end);
+            let start =
+                if let Some(Start::Last(count)) = self.offset { found.max(Offset(end.0 - count)) } else { found };
+            (spot.clone(), start)
+        };
+        Ok(ends.iter().map(start).collect())
     }
+}
+
+type Offsets = BTreeMap<Spot, Offset>;
+
+async fn offsets(session: &Session, spots: Vec<Spot>, at: OffsetAt) -> Result<Offsets, Problem> {
+    let doing = session.while_doing("asking where partitions begin and end");
+    let found = session.client.list_offsets(spots, at).await.map_err(doing)?;
+    Ok(found.into_iter().filter_map(|(spot, offset)| Some((spot, offset?))).collect())
 }
 
 struct Reading<'a> {
     command: &'a Consume,
     session: &'a Session,
     consumer: Consumer,
+    format: Template,
+    out: Vec<u8>,
     /// Where to stop with --exit-at-end.
-    ends: BTreeMap<Spot, Offset>,
+    ends: Offsets,
     /// Whether this member of the group knows what it reads.
     is_placed: bool,
     /// What was printed and is not committed yet: where to go on.
-    read: BTreeMap<Spot, Offset>,
+    read: Offsets,
     committed_at: Instant,
     records: u64,
     bar: ProgressBar,
@@ -138,17 +189,24 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     async fn run(&mut self, topic: &Topic) -> Result<(), Problem> {
+        let mut total = None;
         if self.command.group.is_some() {
             let doing = self.session.while_doing("joining the group");
             self.consumer.subscribe([topic.name.clone()]).await.map_err(doing)?;
         } else {
-            let spots = self.command.partitions(topic)?;
-            self.note_ends(spots.clone()).await?;
-            self.check_offset(&spots).await?;
-            let from = self.command.offset.map(Offset);
+            let partitions = self.command.partition.iter().map(|number| (*number, *number)).collect();
+            let spots = Scope { topic: self.command.topic.clone(), partitions }.within(topic)?;
+            self.ends = offsets(self.session, spots.clone(), OffsetAt::Latest).await?;
+            let starts = self.command.starts(self.session, spots, &self.ends).await?;
+            let left = |(spot, start): (&Spot, &Offset)| u64::try_from(self.ends.get(spot)?.minus(*start)).ok();
+            total = self.command.exit_at_end.then(|| starts.iter().filter_map(left).sum());
             let doing = self.session.while_doing("reading");
-            self.consumer.assign(spots.into_iter().map(|spot| (spot, from))).await.map_err(doing)?;
+            let starts = starts.into_iter().map(|(spot, start)| (spot, Some(start)));
+            self.consumer.assign(starts).await.map_err(doing)?;
             self.is_placed = true;
+        }
+        if !std::io::stdout().is_terminal() {
+            self.bar = self.session.bar(self.command.max_messages.or(total), Unit::Things);
         }
         let mut stop = std::pin::pin!(stopped());
         while !self.is_at_end().await? {
@@ -169,30 +227,6 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Remembers where the partitions end now, where that is where to stop.
-    async fn note_ends(&mut self, spots: Vec<Spot>) -> Result<(), Problem> {
-        if self.command.exit_at_end {
-            let doing = self.session.while_doing("asking where the partitions end");
-            let ends = self.session.client.list_offsets(spots, OffsetAt::Latest).await.map_err(doing)?;
-            self.ends.extend(ends.into_iter().filter_map(|(spot, end)| Some((spot, end?))));
-        }
-        Ok(())
-    }
-
-    /// An offset that is still to come would be waited for in silence.
-    async fn check_offset(&self, spots: &[Spot]) -> Result<(), Problem> {
-        let Some(offset) = self.command.offset.map(Offset) else { return Ok(()) };
-        let doing = self.session.while_doing("asking where the partitions end");
-        let ends = self.session.client.list_offsets(spots.to_vec(), OffsetAt::Latest).await.map_err(doing)?;
-        match ends.iter().find_map(|(spot, end)| Some((spot, end.filter(|end| *end < offset)?))) {
-            None => Ok(()),
-            Some(((topic, partition), end)) => Err(Problem::failed(format!(
-                "there is no offset {offset} yet in partition {partition} of topic `{topic}`, which ends at {end}; \
-                 --partition chooses one"
-            ))),
-        }
-    }
-
     async fn is_at_end(&self) -> Result<bool, Problem> {
         if !self.command.exit_at_end || !self.is_placed {
             return Ok(false);
@@ -203,37 +237,35 @@ impl Reading<'_> {
 
     /// Prints records; true where there have been enough.
     fn print(&mut self, consumed: &Consumed) -> Result<bool, Problem> {
-        let mut out = Vec::with_capacity(OUT_BYTES + 1024);
         let mut next = consumed.position;
-        let mut is_enough = false;
+        let before = self.records;
         for record in &consumed.records {
             if self.session.connection.json {
-                template::json_line(&consumed.spot, record, &mut out);
+                template::json_line(&consumed.spot, record, &mut self.out);
             } else {
-                self.command.format.print(&consumed.spot, record, &mut out);
+                self.format.print(&consumed.spot, record, &mut self.out);
             }
             self.records += 1;
-            if out.len() >= OUT_BYTES {
-                write_out(&out)?;
-                out.clear();
+            if self.out.len() >= OUT_BYTES {
+                write_out(&self.out)?;
+                self.out.clear();
             }
             if self.command.max_messages == Some(self.records) {
                 next = record.offset.next();
-                is_enough = true;
                 break;
             }
         }
-        write_out(&out)?;
+        write_out(&self.out)?;
+        self.out.clear();
         self.read.insert(consumed.spot.clone(), next);
-        self.bar.set_message(format!("{} records", HumanCount(self.records)));
-        Ok(is_enough)
+        self.bar.inc(self.records - before);
+        Ok(self.command.max_messages == Some(self.records))
     }
 
     async fn act(&mut self, event: ConsumerEvent) -> Result<(), Problem> {
         match event {
             ConsumerEvent::Assigned { all, .. } => {
-                self.ends.clear();
-                self.note_ends(all).await?;
+                self.ends = offsets(self.session, all, OffsetAt::Latest).await?;
                 self.is_placed = true;
             }
             ConsumerEvent::Revoked { spots } | ConsumerEvent::Lost { spots } => {

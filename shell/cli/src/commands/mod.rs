@@ -7,6 +7,7 @@ pub mod consume;
 pub mod doctor;
 pub mod group;
 mod moving;
+pub mod perf;
 pub mod produce;
 pub mod serve;
 pub mod topic;

@@ -1,67 +1,94 @@
 //! `vltava produce`: lines of a file or of standard input become records of a topic.
 
 use crate::problem::Problem;
+use crate::scope::Scope;
 use crate::session::{Connection, Session, Unit, pair};
 use crate::table::size;
+use crate::template::from_json;
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, ProgressBar};
+use memchr::memmem::{Finder, FinderRev};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{Read, Seek};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use vltava_client::{
-    Acks, Bytes, Codec, Message, PartitionIndex, Producer, ProducerOptions, Resource, Sending, Text, Topic,
+    Acks, Bytes, Codec, Error, Message, PartitionIndex, Producer, ProducerOptions, Resource, Sending, Text, Topic,
 };
 
 /// Longest line: above what any broker takes, and less than would exhaust memory.
-const LINE_BYTES_MAX: u64 = 256 << 20;
-/// Lines that are read ahead.
-const LINES_MAX: usize = 256;
+const LINE_BYTES_MAX: usize = 256 << 20;
+/// What is read at once, and how much of that ahead.
+const BLOCK_BYTES: usize = 256 << 10;
+const BLOCKS_MAX: usize = 16;
 /// What one batch holds, before compression.
 const BATCH_BYTES: usize = 256 << 10;
 /// Records whose delivery is open before the first of them is waited for.
-const OPEN_MAX: usize = 20_000;
+const OPEN_MAX: usize = 100_000;
 
 /// Send lines as records: each line of a file or of standard input is one.
 ///
 /// Records are stored once each and in order (idempotence), unless --acks is less than all.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "With --from-json a line is an object as `vltava consume --json` prints it: key, value, headers, partition and
+timestamp, of which all may be left out; key_base64 and value_base64 hold bytes that are no text.
+
+Examples:
   echo Vltava | vltava produce rivers
   vltava produce rivers --file rivers.tsv --key-separator '\\t' --compression zstd
-  vltava produce rivers --partition 3 --header source=gauge --acks 1")]
+  vltava produce rivers --partition 3 --header source=gauge --acks 1
+  vltava consume rivers --from-beginning --exit-at-end --json | vltava produce copy --from-json"
+)]
 pub struct Produce {
     topic: String,
     /// Read this file instead of standard input
     #[arg(long, short, value_name = "FILE")]
-    file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// What stands between key and value of a line (\t is a tab); a line without it has no key
-    #[arg(long, value_name = "TEXT")]
-    key_separator: Option<String>,
+    #[arg(long, short = 'K', value_name = "TEXT", value_parser = escaped)]
+    pub key_separator: Option<String>,
+    /// What ends a record (\n is a new line, \0 a zero)
+    #[arg(long, short = 'D', value_name = "TEXT", default_value = "\\n", value_parser = escaped)]
+    pub delimiter: String,
     /// Values (and keys) of exactly this text are null, which deletes a key of a compacted topic
     #[arg(long, value_name = "TEXT")]
-    null_marker: Option<String>,
+    pub null_marker: Option<String>,
     /// A header of every record; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long, short = 'H', value_name = "KEY=VALUE", value_parser = pair)]
     header: Vec<(String, String)>,
+    /// Lines begin with headers as name:value,name:value, and this after them
+    #[arg(long, value_name = "TEXT", value_parser = escaped)]
+    pub headers_separator: Option<String>,
+    /// Lines are JSON objects
+    #[arg(long, conflicts_with_all = ["key_separator", "headers_separator", "null_marker"])]
+    from_json: bool,
     /// Send to this partition, whatever the key
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
     /// Who must have a record before it counts as sent
     #[arg(long, default_value = "all")]
     acks: AcksWord,
     /// How batches are compressed
-    #[arg(long, default_value = "none")]
+    #[arg(long, short = 'z', default_value = "none")]
     compression: CodecWord,
     #[command(flatten)]
     connection: Connection,
 }
 
+/// Reads a text in which `\t`, `\n`, `\r`, `\0` and `\\` stand for one letter.
+pub fn escaped(text: &str) -> Result<String, String> {
+    let plain = [("\\\\", "\u{1}"), ("\\t", "\t"), ("\\n", "\n"), ("\\r", "\r"), ("\\0", "\0"), ("\u{1}", "\\")];
+    let text = plain.into_iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    if text.is_empty() { Err("give at least one letter".to_owned()) } else { Ok(text) }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum AcksWord {
+pub enum AcksWord {
     /// All replicas that are in sync
     #[value(alias = "-1")]
     All,
@@ -74,7 +101,7 @@ enum AcksWord {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum CodecWord {
+pub enum CodecWord {
     None,
     Gzip,
     Snappy,
@@ -89,74 +116,45 @@ impl Produce {
 
     async fn produce(&self, session: &Session) -> Result<(), Problem> {
         let topic = session.topic(&self.topic).await?;
-        if let Some(partition) =
-            self.partition.filter(|partition| topic.partition(PartitionIndex(*partition)).is_none())
-        {
-            let last = topic.partitions.len().saturating_sub(1);
-            return Err(Problem::missing(format!(
-                "topic `{}` has no partition {partition}: they are 0 to {last}",
-                self.topic
-            )));
-        }
-        let mut lines = read_lines(self.file.as_deref())?;
-        let producer = session.client.producer(self.options(batch_bytes(session, &topic).await));
-        let mut report = Report { bar: session.bar(None, Unit::Things), records: 0, bytes: 0, started: Instant::now() };
-        let (mut open, shape) = (VecDeque::new(), self.shape()?);
-        let sent = send(&shape, &producer, &mut lines, &mut open, &mut report).await;
-        report.bar.finish_and_clear();
+        let partitions = self.partition.iter().map(|number| (*number, *number)).collect();
+        Scope { topic: self.topic.clone(), partitions }.within(&topic)?;
+        let (blocks, total) = read_blocks(self.file.as_deref(), &self.delimiter)?;
+        let producer = session.client.producer(options(session, &topic, self.acks, self.compression).await);
+        let unit = if total.is_some() { Unit::Bytes } else { Unit::Things };
+        let mut work = Work {
+            producer,
+            shape: self.shape(),
+            open: VecDeque::new(),
+            bar: session.bar(total, unit),
+            is_sized: total.is_some(),
+            records: 0,
+            bytes: 0,
+        };
+        let started = Instant::now();
+        let sent = work.run(blocks).await;
+        work.bar.finish_and_clear();
+        let Work { records, bytes, .. } = work;
         sent.map_err(|failure| match failure {
             Failure::Read(problem) => problem,
             Failure::Send(error) => {
-                let records = HumanCount(report.records);
+                let stored = HumanCount(records);
                 session.while_doing(format!(
-                    "sending to topic `{}`, where {records} records or more are stored",
+                    "sending to topic `{}`, where {stored} records or more are stored",
                     self.topic
                 ))(error)
             }
         })?;
-        producer.close().await;
-        self.print(session, &report)
-    }
-
-    fn print(&self, session: &Session, report: &Report) -> Result<(), Problem> {
-        let seconds = report.started.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         session.print(
-            || json!({ "topic": self.topic, "records": report.records, "bytes": report.bytes, "seconds": seconds }),
+            || json!({ "topic": self.topic, "records": records, "bytes": bytes, "seconds": seconds }),
             || {
-                let thing = if report.records == 1 { "record" } else { "records" };
-                format!("sent {} {thing} ({}) to {}\n", report.records, size(report.bytes), self.topic)
+                let thing = if records == 1 { "record" } else { "records" };
+                format!("sent {records} {thing} ({}) to {}\n", size(bytes), self.topic)
             },
         )
     }
 
-    fn options(&self, batch_bytes: usize) -> ProducerOptions {
-        let codec = match self.compression {
-            CodecWord::None => Codec::None,
-            CodecWord::Gzip => Codec::Gzip,
-            CodecWord::Snappy => Codec::Snappy,
-            CodecWord::Lz4 => Codec::Lz4,
-            CodecWord::Zstd => Codec::Zstd,
-        };
-        let acks = match self.acks {
-            AcksWord::All => Acks::All,
-            AcksWord::Leader => Acks::Leader,
-            AcksWord::None => Acks::None,
-        };
-        ProducerOptions {
-            acks,
-            idempotent: acks == Acks::All,
-            batch_bytes,
-            delivery_timeout_ms: self.connection.timeout.saturating_mul(1000),
-            codec: (codec, codec.default_level()),
-            ..ProducerOptions::default()
-        }
-    }
-
-    fn shape(&self) -> Result<Shape, Problem> {
-        let separator = self.key_separator.as_ref().map(|text| text.replace("\\t", "\t").into_bytes());
-        if separator.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Problem::usage("--key-separator is empty: give the text that stands between key and value"));
-        }
+    fn shape(&self) -> Shape {
         let header =
             |(name, value): &(String, String)| (Text::from(name.as_str()), Some(value.clone().into_bytes().into()));
         let template = Message {
@@ -165,132 +163,210 @@ impl Produce {
             headers: self.header.iter().map(header).collect(),
             ..Message::default()
         };
-        Ok(Shape { separator, null_marker: self.null_marker.clone().map(String::into_bytes), template })
+        let finder = |text: &Option<String>| text.as_ref().map(|text| Finder::new(text).into_owned());
+        Shape {
+            end: Finder::new(&self.delimiter).into_owned(),
+            key_end: finder(&self.key_separator),
+            headers_end: finder(&self.headers_separator),
+            null_marker: self.null_marker.clone().map(Into::into),
+            is_json: self.from_json,
+            template,
+        }
     }
 }
 
 /// Files come as fast as they can be read: larger batches than Kafka's default, as far as the topic takes them.
-async fn batch_bytes(session: &Session, topic: &Topic) -> usize {
-    let configs = session.client.configs(Resource::Topic(topic.name.clone())).await;
-    let Ok(configs) = configs else { return ProducerOptions::default().batch_bytes };
+pub async fn options(session: &Session, topic: &Topic, acks: AcksWord, compression: CodecWord) -> ProducerOptions {
+    let codec = match compression {
+        CodecWord::None => Codec::None,
+        CodecWord::Gzip => Codec::Gzip,
+        CodecWord::Snappy => Codec::Snappy,
+        CodecWord::Lz4 => Codec::Lz4,
+        CodecWord::Zstd => Codec::Zstd,
+    };
+    let acks = match acks {
+        AcksWord::All => Acks::All,
+        AcksWord::Leader => Acks::Leader,
+        AcksWord::None => Acks::None,
+    };
+    let configs = session.client.configs(Resource::Topic(topic.name.clone())).await.unwrap_or_default();
     let limit =
         configs.iter().find(|config| config.name == "max.message.bytes").and_then(|config| config.value.as_ref());
-    limit.and_then(|value| value.parse().ok()).map_or(BATCH_BYTES, |limit: usize| limit.min(BATCH_BYTES))
+    let limit = limit.and_then(|value| value.parse().ok()).unwrap_or(ProducerOptions::default().batch_bytes);
+    ProducerOptions {
+        acks,
+        idempotent: acks == Acks::All,
+        batch_bytes: limit.min(BATCH_BYTES),
+        delivery_timeout_ms: session.connection.timeout.saturating_mul(1000),
+        codec: (codec, codec.default_level()),
+        ..ProducerOptions::default()
+    }
 }
 
-/// How a line becomes a record.
+/// How a line becomes a record: its parts are slices of what was read.
 struct Shape {
-    separator: Option<Vec<u8>>,
-    null_marker: Option<Vec<u8>>,
+    end: Finder<'static>,
+    key_end: Option<Finder<'static>>,
+    headers_end: Option<Finder<'static>>,
+    null_marker: Option<Bytes>,
+    is_json: bool,
     template: Message,
 }
 
 impl Shape {
-    fn message(&self, line: Vec<u8>) -> Message {
-        let is_null = |part: &Vec<u8>| self.null_marker.as_ref() == Some(part);
-        let (key, value) = self.split(line);
-        Message {
-            key: key.filter(|key| !is_null(key)).map(Into::into),
-            value: Some(value).filter(|value| !is_null(value)).map(Into::into),
-            ..self.template.clone()
+    fn message(&self, mut line: Bytes) -> Result<Message, Problem> {
+        let mut message = self.template.clone();
+        if self.is_json {
+            return from_json(&line, message)
+                .map_err(|why| Problem::usage(format!("`{}`: {why}", String::from_utf8_lossy(&line))));
         }
-    }
-
-    fn split(&self, line: Vec<u8>) -> (Option<Vec<u8>>, Vec<u8>) {
-        let Some(separator) = &self.separator else { return (None, line) };
-        let Some(at) = line.windows(separator.len()).position(|window| window == separator) else {
-            return (None, line);
-        };
-        (Some(line[..at].to_vec()), line[at + separator.len()..].to_vec())
+        if let Some(headers) = split(&mut line, self.headers_end.as_ref()) {
+            for header in headers.split(|byte| *byte == b',').filter(|header| !header.is_empty()) {
+                let mut value = headers.slice_ref(header);
+                let name = split(&mut value, Some(&Finder::new(b":"))).and_then(|name| Text::from_bytes(name).ok());
+                let name = name.ok_or_else(|| {
+                    Problem::usage(format!("`{}` is not name:value", String::from_utf8_lossy(header)))
+                })?;
+                message.headers.push((name, Some(value).filter(|value| Some(value) != self.null_marker.as_ref())));
+            }
+        }
+        let is_null = |part: &Bytes| self.null_marker.as_ref() == Some(part);
+        message.key = split(&mut line, self.key_end.as_ref()).filter(|key| !is_null(key));
+        message.value = Some(line).filter(|value| !is_null(value));
+        Ok(message)
     }
 }
 
-struct Report {
-    bar: ProgressBar,
-    /// Delivered, with keys and values of so many bytes.
-    records: u64,
-    bytes: u64,
-    started: Instant,
-}
-
-impl Report {
-    async fn deliver(&mut self, (sending, bytes): (Sending, u64)) -> Result<(), Failure> {
-        sending.await.map_err(Failure::Send)?;
-        self.records += 1;
-        self.bytes += bytes;
-        if self.records.is_multiple_of(1000) {
-            let (records, bytes) = (HumanCount(self.records), size(self.bytes));
-            self.bar.set_message(format!("sent {records} records, {bytes}"));
-        }
-        Ok(())
-    }
+/// Takes what comes before the separator, and the separator, off the line.
+fn split(line: &mut Bytes, separator: Option<&Finder<'_>>) -> Option<Bytes> {
+    let separator = separator?;
+    let at = separator.find(line)?;
+    let before = line.split_to(at);
+    *line = line.slice(separator.needle().len()..);
+    Some(before)
 }
 
 enum Failure {
     Read(Problem),
-    Send(vltava_client::Error),
+    Send(Error),
 }
 
-/// Sends all lines and waits for their deliveries; stops at the first failure.
-async fn send(
-    shape: &Shape,
-    producer: &Producer,
-    lines: &mut mpsc::Receiver<std::io::Result<Vec<u8>>>,
-    open: &mut VecDeque<(Sending, u64)>,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    while let Some(line) = lines.recv().await {
-        let message = shape.message(line.map_err(|error| Failure::Read(error.into()))?);
-        let size = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        let bytes = size(&message.key) + size(&message.value);
-        open.push_back((producer.send(message).await.map_err(Failure::Send)?, bytes));
-        if open.len() > OPEN_MAX
-            && let Some(first) = open.pop_front()
-        {
-            report.deliver(first).await?;
-        }
-    }
-    for sending in open.drain(..) {
-        report.deliver(sending).await?;
-    }
-    Ok(())
+struct Work {
+    producer: Producer,
+    shape: Shape,
+    /// What is on its way, with how far each takes the bar and how many bytes of key and value it has.
+    open: VecDeque<(Sending, u64, u64)>,
+    bar: ProgressBar,
+    /// Whether the bar counts bytes of a file, and not records.
+    is_sized: bool,
+    /// Delivered, with keys and values of so many bytes.
+    records: u64,
+    bytes: u64,
 }
 
-/// Reads lines on a thread of its own, for a terminal or a pipe may let a read wait for ever.
-fn read_lines(file: Option<&Path>) -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Problem> {
-    let mut input: Box<dyn BufRead + Send> = match file {
-        None => Box::new(BufReader::with_capacity(256 << 10, std::io::stdin())),
-        Some(path) => {
-            let file =
-                File::open(path).map_err(|error| Problem::usage(format!("--file {}: {error}", path.display())))?;
-            Box::new(BufReader::with_capacity(256 << 10, file))
-        }
-    };
-    let (sender, lines) = mpsc::channel(LINES_MAX);
-    std::thread::spawn(move || {
+impl Work {
+    /// Sends all records and waits for their deliveries; stops at the first failure.
+    async fn run(&mut self, mut blocks: mpsc::Receiver<std::io::Result<Bytes>>) -> Result<(), Failure> {
         loop {
-            let next = read_line(&mut input);
-            let is_last = !matches!(next, Ok(Some(_)));
-            // Who no longer listens has failed and says so.
-            let Some(line) = next.transpose() else { return };
-            if sender.blocking_send(line).is_err() || is_last {
-                return;
+            // Whoever types slowly wants to know at once that a record was refused.
+            let block = tokio::select! {
+                block = blocks.recv() => block,
+                settled = self.settle_first() => {
+                    settled?;
+                    continue;
+                }
+            };
+            let Some(block) = block else { break };
+            self.send(&block.map_err(|error| Failure::Read(error.into()))?).await?;
+        }
+        self.producer.flush().await;
+        while !self.open.is_empty() {
+            self.settle_first().await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, block: &Bytes) -> Result<(), Failure> {
+        let mut start = 0;
+        while start < block.len() {
+            let end = self.shape.end.find(&block[start..]).map_or(block.len(), |at| start + at);
+            let message = self.shape.message(block.slice(start..end)).map_err(Failure::Read)?;
+            let next = end + self.shape.end.needle().len();
+            let size = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            let bytes = size(&message.key) + size(&message.value);
+            let step = if self.is_sized { (next.min(block.len()) - start) as u64 } else { 1 };
+            self.open.push_back((self.producer.send(message).await.map_err(Failure::Send)?, step, bytes));
+            start = next;
+            if self.open.len() > OPEN_MAX {
+                self.settle_first().await?;
             }
         }
-    });
-    Ok(lines)
+        Ok(())
+    }
+
+    /// Waits for the oldest record that is on its way; for ever where none is.
+    async fn settle_first(&mut self) -> Result<(), Failure> {
+        let Some((sending, step, bytes)) = self.open.front_mut() else { return std::future::pending().await };
+        sending.await.map_err(Failure::Send)?;
+        self.records += 1;
+        self.bytes += *bytes;
+        self.bar.inc(*step);
+        self.open.pop_front();
+        Ok(())
+    }
 }
 
-fn read_line(input: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    if input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
+/// Reads whole records on a thread of its own, for a terminal or a pipe may let a read wait for ever. With the size of
+/// what there is to read, where that is known.
+fn read_blocks(
+    file: Option<&Path>,
+    delimiter: &str,
+) -> Result<(mpsc::Receiver<std::io::Result<Bytes>>, Option<u64>), Problem> {
+    let mut input = match file {
+        None => File::from(std::io::stdin().as_fd().try_clone_to_owned()?),
+        Some(path) => {
+            File::open(path).map_err(|error| Problem::usage(format!("--file {}: {error}", path.display())))?
+        }
+    };
+    let length = input.metadata().ok().filter(std::fs::Metadata::is_file).map(|known| known.len());
+    let total = length.and_then(|length| length.checked_sub(input.stream_position().ok()?));
+    let (sender, blocks) = mpsc::channel(BLOCKS_MAX);
+    let end = FinderRev::new(delimiter).into_owned();
+    std::thread::spawn(move || {
+        // Who no longer listens has failed and says so.
+        if let Err(error) = read(&mut input, &end, &sender) {
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    Ok((blocks, total))
+}
+
+fn read(input: &mut File, end: &FinderRev<'_>, sender: &mpsc::Sender<std::io::Result<Bytes>>) -> std::io::Result<()> {
+    let (mut block, mut filled) = (Vec::new(), 0);
+    loop {
+        block.resize(filled + BLOCK_BYTES, 0);
+        let count = match input.read(&mut block[filled..]) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            done => done?,
+        };
+        // An end that is cut in two begins in what was there before.
+        let fresh = filled.saturating_sub(end.needle().len() - 1);
+        filled += count;
+        block.truncate(filled);
+        let whole = match end.rfind(&block[fresh..]) {
+            _ if count == 0 => filled,
+            Some(at) => fresh + at + end.needle().len(),
+            None if filled > LINE_BYTES_MAX => {
+                let limit = size(LINE_BYTES_MAX as u64);
+                let problem = format!("a line is longer than {limit}: no broker takes that as a record");
+                return Err(std::io::Error::other(problem));
+            }
+            None => continue,
+        };
+        let rest = block.split_off(whole);
+        if (whole > 0 && sender.blocking_send(Ok(block.into())).is_err()) || count == 0 {
+            return Ok(());
+        }
+        (filled, block) = (rest.len(), rest);
     }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() as u64 == LINE_BYTES_MAX {
-        let problem = format!("a line is longer than {}: no broker takes that as a record", size(LINE_BYTES_MAX));
-        return Err(std::io::Error::other(problem));
-    }
-    Ok(Some(line))
 }
