@@ -165,8 +165,13 @@ impl<D: Disk> Shard<D> {
         if leaving && reply.should_shut_down {
             return self.leave_now();
         }
-        let hurries = leaving || reply.is_fenced || life.failures_told < self.failed.len();
+        let hurries = leaving || reply.is_fenced || life.failures_told < self.failed.len() || self.is_waited_for();
         self.tick_lifecycle_in(if hurries { IMPATIENT_MS } else { interval_ms });
+    }
+
+    /// Another broker wants to stop, and may do so once heartbeats have told that everybody knows who leads instead.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.image.brokers().any(|broker| broker.in_controlled_shutdown && !broker.fenced && broker.id != self.node.id)
     }
 
     /// A directory has failed: who leads there must not wait for the next sign of life.
@@ -174,7 +179,7 @@ impl<D: Disk> Shard<D> {
         self.tick_lifecycle_in(0);
     }
 
-    fn tick_lifecycle_in(&mut self, ms: u64) {
+    pub(crate) fn tick_lifecycle_in(&mut self, ms: u64) {
         let at = self.now.at.plus_ms(ms).max(Instant(self.now.at.0 + 1));
         let Some(life) = &mut self.lifecycle else {
             return;

@@ -64,6 +64,9 @@ impl<D: Disk> Shard<D> {
         let was_alive = before.broker(broker).is_some_and(metadata::Broker::is_alive);
         if was_alive && self.image.broker(broker).is_some_and(|broker| !broker.is_alive()) {
             self.left.insert(broker, self.now.at.plus_ms(KNOWN_MS));
+            if self.is_waited_for() {
+                self.tick_lifecycle_in(0);
+            }
         }
     }
 

@@ -12,10 +12,8 @@ fn metadata(brokers: &mut Brokers) -> MetadataResponse {
     brokers.ask(3, 12, &MetadataRequest { topics: Some(vec![topic]), ..Default::default() })
 }
 
-/// librdkafka tears down a broker that an answer does not name, and loses a second over the partitions that leave it in
-/// the same answer.
-#[test]
-fn a_dead_broker_loses_its_leaderships_before_clients_are_told_that_it_is_gone() {
+/// Three brokers, the second of which leads the only partition.
+fn led_by_the_second() -> Brokers {
     let mut brokers = Brokers::start(3, 1, 1, &[]);
     let assignment = create_topics_request::CreatableReplicaAssignment {
         partition_index: 0,
@@ -32,6 +30,14 @@ fn a_dead_broker_loses_its_leaderships_before_clients_are_told_that_it_is_gone()
     let request = CreateTopicsRequest { topics: vec![wanted], timeout_ms: 1000, ..Default::default() };
     assert_eq!(brokers.ask(1, 7, &request).topics[0].error_code, ErrorCode::NONE);
     brokers.sleep_ms(1000);
+    brokers
+}
+
+/// librdkafka tears down a broker that an answer does not name, and loses a second over the partitions that leave it in
+/// the same answer.
+#[test]
+fn a_dead_broker_loses_its_leaderships_before_clients_are_told_that_it_is_gone() {
+    let mut brokers = led_by_the_second();
     let ids = |answer: &MetadataResponse| answer.brokers.iter().map(|broker| broker.node_id).collect::<Vec<i32>>();
     let before = metadata(&mut brokers);
     assert_eq!((ids(&before), before.topics[0].partitions[0].leader_id), (vec![1, 2, 3], 2));
@@ -45,4 +51,13 @@ fn a_dead_broker_loses_its_leaderships_before_clients_are_told_that_it_is_gone()
     // Administrators see it as it is.
     let cluster = brokers.ask(1, 0, &DescribeClusterRequest::default());
     assert_eq!(cluster.brokers.len(), 2);
+}
+
+#[test]
+fn who_leaves_does_not_wait_for_the_others_next_heartbeats() {
+    let mut brokers = led_by_the_second();
+    let took_ms = brokers.stop(2);
+    // They send one every two seconds.
+    assert!(took_ms < 250, "{took_ms} ms");
+    assert_eq!(metadata(&mut brokers).topics[0].partitions[0].leader_id, 3);
 }

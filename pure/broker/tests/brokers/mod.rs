@@ -6,7 +6,7 @@
 use broker::{Booted, ConnId, Input, LinkId, Listener, Missing, Outbox, Output, Settings, Shard, Start, boot};
 use bytes::Bytes;
 use log::MemoryDisk;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::codec::Reader;
 use types::{Instant, NodeId, Now, ShardId, Text, Timestamp};
 use wire::Call;
@@ -45,6 +45,7 @@ pub struct Brokers {
     links: BTreeMap<(Place, LinkId), ConnId>,
     answers: BTreeMap<ConnId, VecDeque<Bytes>>,
     pub lines: Vec<String>,
+    stopped: BTreeSet<Place>,
 }
 
 impl Brokers {
@@ -64,6 +65,7 @@ impl Brokers {
             links: BTreeMap::new(),
             answers: BTreeMap::new(),
             lines: Vec::new(),
+            stopped: BTreeSet::new(),
         };
         for at in 0..count {
             let disk = |number: usize| MemoryDisk::new((at * 8 + number) as u64 + 1).named(ROOTS[number]);
@@ -109,6 +111,18 @@ impl Brokers {
         let disks = disks.map(|(number, disk)| if with.contains(&number) { Ok(disk) } else { Err(missing(number)) });
         let disks = disks.collect();
         self.boot(at, disks);
+    }
+
+    /// Stops a broker, numbered from 1, as by SIGTERM, and says how many milliseconds that took.
+    pub fn stop(&mut self, node: i32) -> u64 {
+        let (at, begun) = (usize::try_from(node).expect("a node") - 1, self.now.at);
+        for shard in 0..self.shards[at].len() {
+            self.plan(0, Event::Input((at, shard), Input::Stop));
+        }
+        while !(0..self.shards[at].len()).all(|shard| self.stopped.contains(&(at, shard))) {
+            self.sleep_ms(1);
+        }
+        self.now.at.ms_since(begun)
     }
 
     /// Kills a broker, numbered from 1: whoever dials it is refused.
@@ -253,11 +267,8 @@ impl Brokers {
             Output::Log { text, .. } => self.lines.push(format!("broker {}: {text}", place.0 + 1)),
             Output::Fatal { reason } => panic!("{reason}"),
             Output::Job { .. } | Output::ToShard { .. } => unreachable!("carried out where they come from"),
-            Output::Close { .. }
-            | Output::Stopped
-            | Output::Pause { .. }
-            | Output::Resume { .. }
-            | Output::Observed { .. } => {}
+            Output::Stopped => drop(self.stopped.insert(place)),
+            Output::Close { .. } | Output::Pause { .. } | Output::Resume { .. } | Output::Observed { .. } => {}
         }
     }
 
