@@ -41,10 +41,12 @@ fn a_dead_broker_loses_its_leaderships_before_clients_are_told_that_it_is_gone()
     let ids = |answer: &MetadataResponse| answer.brokers.iter().map(|broker| broker.node_id).collect::<Vec<i32>>();
     let before = metadata(&mut brokers);
     assert_eq!((ids(&before), before.topics[0].partitions[0].leader_id), (vec![1, 2, 3], 2));
+    assert_eq!(before.topics[0].partitions[0].offline_replicas, []);
     brokers.kill(2);
     brokers.sleep_ms(300);
     let moved = metadata(&mut brokers);
     assert_eq!((ids(&moved), moved.topics[0].partitions[0].leader_id), (vec![1, 2, 3], 3));
+    assert_eq!(moved.topics[0].partitions[0].offline_replicas, [2]);
     brokers.sleep_ms(2500);
     let gone = metadata(&mut brokers);
     assert_eq!((ids(&gone), gone.topics[0].partitions[0].leader_id), (vec![1, 3], 3));

@@ -245,6 +245,14 @@ impl Image {
         self.brokers().filter(|broker| broker.is_alive())
     }
 
+    /// Those of a partition's replicas that nobody can reach now: their broker is fenced or gone, or their disk failed.
+    #[must_use]
+    pub fn offline_replicas(&self, partition: &Partition) -> Vec<NodeId> {
+        let is_online = |broker: &Broker| !broker.fenced && broker.has_directory(partition);
+        let replicas = partition.replicas.iter().copied();
+        replicas.filter(|replica| !self.broker(*replica).is_some_and(is_online)).collect()
+    }
+
     /// Finalised features and their levels.
     pub fn features(&self) -> impl Iterator<Item = (&Text, i16)> {
         self.features.iter().map(|(name, level)| (name, *level))

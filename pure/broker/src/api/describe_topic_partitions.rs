@@ -1,16 +1,16 @@
 //! DescribeTopicPartitions 0 (KIP-966): topics page by page, with a cursor.
 
-use super::metadata::TOPIC_OPERATIONS;
+use super::metadata::{TOPIC_OPERATIONS, ids};
 use super::topics::is_valid_name;
 use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
 use ::metadata::names::is_internal;
-use ::metadata::{Partition, Topic};
+use ::metadata::{Image, Partition, Topic};
 use log::Disk;
 use std::collections::BTreeSet;
 use types::codec::{DecodeError, Reader};
-use types::{ErrorCode, NodeId, Text};
+use types::{ErrorCode, Text};
 use wire::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -50,7 +50,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             response.topics.push(unknown(name, code));
             continue;
         };
-        let entry = describe(topic, usize::try_from(first).unwrap_or(0), left);
+        let entry = describe(&shard.image, topic, usize::try_from(first).unwrap_or(0), left);
         let (given, next) = (entry.partitions.len(), usize::try_from(first).unwrap_or(0) + entry.partitions.len());
         response.topics.push(entry);
         left -= given;
@@ -76,20 +76,23 @@ fn unknown(name: Text, error_code: ErrorCode) -> DescribeTopicPartitionsResponse
     }
 }
 
-fn describe(topic: &Topic, first: usize, most: usize) -> DescribeTopicPartitionsResponseTopic {
+fn describe(image: &Image, topic: &Topic, first: usize, most: usize) -> DescribeTopicPartitionsResponseTopic {
     let partitions = (0..).zip(&topic.partitions).skip(first).take(most);
     DescribeTopicPartitionsResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
         is_internal: is_internal(&topic.name),
-        partitions: partitions.map(|(index, partition)| describe_partition(index, partition)).collect(),
+        partitions: partitions.map(|(index, partition)| describe_partition(image, index, partition)).collect(),
         topic_authorized_operations: TOPIC_OPERATIONS,
         ..Default::default()
     }
 }
 
-fn describe_partition(partition_index: i32, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
-    let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
+fn describe_partition(
+    image: &Image,
+    partition_index: i32,
+    partition: &Partition,
+) -> DescribeTopicPartitionsResponsePartition {
     DescribeTopicPartitionsResponsePartition {
         error_code: if partition.leader.is_none() { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
         partition_index,
@@ -99,6 +102,7 @@ fn describe_partition(partition_index: i32, partition: &Partition) -> DescribeTo
         isr_nodes: ids(&partition.isr),
         eligible_leader_replicas: Some(ids(&partition.eligible_leader_replicas)),
         last_known_elr: Some(ids(&partition.last_known_elr)),
+        offline_replicas: ids(&image.offline_replicas(partition)),
         ..Default::default()
     }
 }

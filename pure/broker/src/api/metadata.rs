@@ -14,7 +14,7 @@ use ::metadata::names::is_internal;
 use log::Disk;
 use std::collections::BTreeSet;
 use types::codec::{DecodeError, Reader};
-use types::{ErrorCode, Text, TopicId};
+use types::{ErrorCode, NodeId, Text, TopicId};
 use wire::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use wire::{MetadataRequest, MetadataResponse};
 
@@ -142,9 +142,9 @@ fn describe<D: Disk>(shard: &Shard<D>, topic: &::metadata::Topic, operations: bo
             partition_index: index,
             leader_id: leader.map_or(-1, |leader| leader.0),
             leader_epoch: partition.leader_epoch.0,
-            replica_nodes: partition.replicas.iter().map(|node| node.0).collect(),
-            isr_nodes: partition.isr.iter().map(|node| node.0).collect(),
-            offline_replicas: Vec::new(),
+            replica_nodes: ids(&partition.replicas),
+            isr_nodes: ids(&partition.isr),
+            offline_replicas: ids(&shard.image.offline_replicas(partition)),
             ..Default::default()
         }
     };
@@ -156,4 +156,8 @@ fn describe<D: Disk>(shard: &Shard<D>, topic: &::metadata::Topic, operations: bo
         topic_authorized_operations: if operations { TOPIC_OPERATIONS } else { i32::MIN },
         ..Default::default()
     }
+}
+
+pub(crate) fn ids(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|node| node.0).collect()
 }
