@@ -22,6 +22,12 @@ impl<D: Disk> Log<D> {
             self.truncate_fully_and_start_at(now, original.start)?;
         }
         self.set_start_offset(original.start);
+        if self.made && self.end == original.end && self.epochs != original.epochs {
+            // Where compaction took an epoch's first batches, those that are left say that it began later: an old
+            // follower would be told to keep what was never committed.
+            self.epochs = original.epochs.clone();
+            self.write_epochs()?;
+        }
         self.set_high_watermark(original.high_watermark.min(self.end));
         Ok(())
     }
@@ -33,7 +39,9 @@ impl<D: Disk> Log<D> {
         self.folder_synced = self.made;
         self.start = original.start;
         self.producers = original.producers.clone();
-        // The next tick writes them down.
-        self.unsnapshotted_bytes = u64::MAX / 2;
+        if self.made {
+            // The next tick writes them down.
+            self.unsnapshotted_bytes = u64::MAX / 2;
+        }
     }
 }

@@ -170,3 +170,24 @@ fn what_does_not_continue_the_log_is_refused() {
     assert!(copy.append_as_is(now(1), &bytes[first + second..]).is_ok());
     assert_eq!(copy.end_offset(), original.end_offset());
 }
+
+#[test]
+fn a_copy_knows_where_epochs_began_whose_first_batches_are_compacted_away() {
+    let mut original = create(&MemoryDisk::new(1), 1 << 20);
+    fill(&mut original, &mut Rng::new(5));
+    let (bytes, epoch) = (all_bytes(&mut original), LeaderEpoch(1));
+    let mut copy = create(&MemoryDisk::new(2), 1 << 20);
+    let mut is_left_out = false;
+    for batch in record::Batches::new(&bytes) {
+        let (header, batch) = batch.unwrap();
+        if header.leader_epoch == epoch && !std::mem::replace(&mut is_left_out, true) {
+            continue;
+        }
+        copy.append_as_is(now(1), batch).unwrap();
+    }
+    assert_ne!(copy.epoch_end_offset(LeaderEpoch(0)), original.epoch_end_offset(LeaderEpoch(0)));
+    copy.agree_with(now(2), &original).unwrap();
+    for epoch in 0..=original.latest_epoch().unwrap().0 {
+        assert_eq!(copy.epoch_end_offset(LeaderEpoch(epoch)), original.epoch_end_offset(LeaderEpoch(epoch)));
+    }
+}
