@@ -9,7 +9,7 @@ use crate::seam::{Level, Message, Output};
 use crate::shard::Shard;
 use crate::work::Outcome;
 use coordinator::group::DeletedTopic;
-use log::checkpoint::{Offsets, decode_partition_metadata};
+use log::checkpoint::decode_partition_metadata;
 use log::{Cleanup, Disk, DiskError, ErrorKind, Identity, Log, Recovery, Report, Trust};
 use metadata::config::{Compression, Overrides, Resource, ResourceKind, TopicConfig};
 use metadata::names::CONSUMER_OFFSETS;
@@ -272,21 +272,21 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn recovery(
         &self,
         directory: usize,
-        partition: (Text, PartitionIndex),
+        (topic, partition): (&Text, TopicPartition),
         identity: Identity,
         config: Arc<log::Config>,
     ) -> Recovery<D> {
         let last_run = &self.directories[directory].last_run;
-        let known = |offsets: &Offsets| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
+        let row = last_run.row(directory, topic, partition);
         Recovery {
             disk: self.disk(directory).clone(),
             identity,
             config,
             now: self.now,
             trust: last_run.trust,
-            recovery_point: known(&last_run.recovery_points),
-            start_offset: known(&last_run.start_offsets),
-            cleaned_to: known(&last_run.cleaned),
+            recovery_point: row.recovery_point,
+            start_offset: row.log_start_offset,
+            cleaned_to: row.cleaned_to,
         }
     }
 
@@ -304,7 +304,7 @@ impl<D: Disk> Shard<D> {
         let index = place.partition.partition;
         let config = self.topic_config(place.partition.topic, &place.topic);
         let identity = Identity { folder: folder(&place.topic, index).into(), topic: place.partition.topic };
-        let recovery = self.recovery(directory, (place.topic.clone(), index), identity, config);
+        let recovery = self.recovery(directory, (&place.topic, place.partition), identity, config);
         let state = State::Opening { parked: Vec::new() };
         self.partitions.hosted.insert(place.partition, Hosted { topic: place.topic, directory, state });
         self.opening += 1;
@@ -339,10 +339,8 @@ impl<D: Disk> Shard<D> {
             return;
         };
         let parked = std::mem::take(parked);
-        let key = (hosted.topic.clone(), partition.partition);
         let directory = hosted.directory;
-        let last_run = &self.directories[directory].last_run;
-        let high_watermark = last_run.high_watermarks.get(&key).copied().unwrap_or(Offset::ZERO);
+        let known = self.directories[directory].last_run.row(directory, &hosted.topic, partition);
         let name = format!("{}-{}", hosted.topic, partition.partition);
         let is_full = matches!(opened, Err(log::Error::Full(_)));
         let of_disk = opened.as_ref().err().filter(|error| error.is_of_disk()).map(ToString::to_string);
@@ -358,7 +356,7 @@ impl<D: Disk> Shard<D> {
                 if self.offline.remove(&partition) {
                     self.out.log(Level::Info, format!("{name} is online again"));
                 }
-                Replica::open(log, self.node.id, high_watermark)
+                Replica::open(log, self.node.id, known.high_watermark)
             }
             Err(error) => {
                 let until = if is_full { " until the disk takes writes again (make room on it)" } else { "" };

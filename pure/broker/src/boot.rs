@@ -3,6 +3,7 @@
 //! Everything here happens once, before the first input, and may wait for the disk: the directory's identity, what the
 //! last run left, the metadata log, this broker's registration. The partitions' own logs are opened later, by jobs.
 
+use crate::checkpoint::CheckpointRow;
 use crate::controller::Controlling;
 use crate::directories::{Directory, HOME, Missing};
 use crate::lifecycle::Lifecycle;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
-use types::{NodeId, Now, Rng, ShardId, Text, Uuid};
+use types::{NodeId, Now, Offset, Rng, ShardId, Text, TopicId, TopicPartition, Uuid};
 
 const META_PROPERTIES: &str = "meta.properties";
 /// There after a clean stop only.
@@ -34,6 +35,8 @@ pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const START_OFFSETS: &str = "log-start-offset-checkpoint";
 pub(crate) const CLEANED: &str = "cleaner-offset-checkpoint";
 pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// The ids of the topics that the checkpoints are of, which name them only: a deleted topic's name may be another's now.
+pub(crate) const TOPICS: &str = ".vltava_topics";
 /// A checkpoint of 100,000 partitions with the longest names fits.
 const SMALL_FILE_BYTES_MAX: usize = 64 << 20;
 
@@ -82,10 +85,12 @@ impl std::error::Error for BootError {}
 #[derive(Clone, Debug)]
 pub(crate) struct LastRun {
     pub trust: Trust,
-    pub recovery_points: Offsets,
-    pub start_offsets: Offsets,
-    pub cleaned: Offsets,
-    pub high_watermarks: Offsets,
+    recovery_points: Offsets,
+    start_offsets: Offsets,
+    cleaned: Offsets,
+    high_watermarks: Offsets,
+    /// None where it was not this broker that wrote the checkpoints, but Kafka.
+    topics: Option<BTreeMap<Text, TopicId>>,
 }
 
 /// Makes the shards of a broker.
@@ -168,7 +173,7 @@ fn open_directories<D: Disk>(start: &Start<D>, rng: &mut Rng) -> Result<Opened<D
     let mut directories =
         vec![Directory { id: identity.directory_id, path, disk: Some(disk.clone()), last_run: home_run }];
     let mut notes = Vec::new();
-    let known = read_directories(&disk);
+    let known = read_ids(&disk, DIRECTORIES).unwrap_or_default();
     for (_, other) in start.disks.iter().enumerate().filter(|(at, _)| *at != home) {
         let attached = attach(other.clone(), &identity, &known, rng)?;
         match attached.missing {
@@ -290,15 +295,19 @@ fn attach<D: Disk>(
     }
 }
 
-/// What the home remembers of all directories: `ID PATH` in each line.
-fn read_directories<D: Disk>(home: &D) -> BTreeMap<Text, Uuid> {
-    let bytes = home.read_small(DIRECTORIES, SMALL_FILE_BYTES_MAX).unwrap_or_default();
+/// What a file says that has `ID NAME` in each line; none where it is not there.
+fn read_ids<D: Disk>(disk: &D, name: &str) -> Option<BTreeMap<Text, Uuid>> {
+    let bytes = disk.read_small(name, SMALL_FILE_BYTES_MAX).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let pairs = text.lines().filter_map(|line| {
-        let (id, path) = line.split_once(' ')?;
-        Some((Text::from(path), Uuid::parse(id)?))
+        let (id, name) = line.split_once(' ')?;
+        Some((Text::from(name), Uuid::parse(id)?))
     });
-    pairs.collect()
+    Some(pairs.collect())
+}
+
+pub(crate) fn encode_ids(ids: &BTreeMap<Text, Uuid>) -> Vec<u8> {
+    ids.iter().map(|(name, id)| format!("{id} {name}\n")).collect::<String>().into_bytes()
 }
 
 /// Written where there is more than the home, and where something has changed.
@@ -312,8 +321,7 @@ fn write_directories<D: Disk>(
     if now == *known || (known.is_empty() && directories.len() == 1) {
         return Ok(());
     }
-    let lines: String = now.iter().map(|(path, id)| format!("{id} {path}\n")).collect();
-    home.write_small(DIRECTORIES, lines.as_bytes(), true)
+    home.write_small(DIRECTORIES, &encode_ids(&now), true)
 }
 
 fn check_ids<D: Disk>(directories: &[Directory<D>]) -> Result<(), BootError> {
@@ -421,12 +429,24 @@ fn new_cluster_id(voters: &[(NodeId, Text, u16)], rng: &mut Rng) -> Text {
 impl LastRun {
     /// Of a directory that cannot be read.
     fn none() -> LastRun {
-        LastRun {
-            trust: Trust::PowerLost,
-            recovery_points: Offsets::new(),
-            start_offsets: Offsets::new(),
-            cleaned: Offsets::new(),
-            high_watermarks: Offsets::new(),
+        let none = Offsets::new;
+        let (recovery_points, start_offsets, cleaned, high_watermarks) = (none(), none(), none(), none());
+        LastRun { trust: Trust::PowerLost, recovery_points, start_offsets, cleaned, high_watermarks, topics: None }
+    }
+
+    /// What it knew of a partition in this directory.
+    pub fn row(&self, directory: usize, topic: &Text, partition: TopicPartition) -> CheckpointRow {
+        let key = (topic.clone(), partition.partition);
+        let is_its = self.topics.as_ref().is_none_or(|topics| topics.get(topic) == Some(&partition.topic));
+        let known = |offsets: &Offsets| offsets.get(&key).copied().filter(|_| is_its).unwrap_or(Offset::ZERO);
+        CheckpointRow {
+            directory,
+            recovery_point: known(&self.recovery_points),
+            log_start_offset: known(&self.start_offsets),
+            high_watermark: known(&self.high_watermarks),
+            cleaned_to: known(&self.cleaned),
+            topic: topic.clone(),
+            partition,
         }
     }
 }
@@ -449,7 +469,8 @@ fn last_run<D: Disk>(disk: &D) -> Result<LastRun, log::DiskError> {
     let start_offsets = decode_offsets(&read(START_OFFSETS)?).unwrap_or_default();
     let cleaned = decode_offsets(&read(CLEANED)?).unwrap_or_default();
     let high_watermarks = decode_offsets(&read(HIGH_WATERMARKS)?).unwrap_or_default();
-    Ok(LastRun { trust, recovery_points, start_offsets, cleaned, high_watermarks })
+    let topics = read_ids(disk, TOPICS);
+    Ok(LastRun { trust, recovery_points, start_offsets, cleaned, high_watermarks, topics })
 }
 
 /// From here on a crash is a crash: the mark of a clean stop goes before anything is written.

@@ -1,14 +1,14 @@
 //! What a log directory remembers between runs: recovery points, start offsets and high watermarks in Kafka's checkpoint
 //! files, and the mark of a clean stop. Shard 0 writes them for all shards.
 
-use crate::boot::{CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, RECOVERY_POINTS, START_OFFSETS};
+use crate::boot::{CLEAN_SHUTDOWN, CLEANED, HIGH_WATERMARKS, RECOVERY_POINTS, START_OFFSETS, TOPICS, encode_ids};
 use crate::call::{SlotId, Step};
 use crate::seam::{ConnId, Level, Message, Output};
 use crate::shard::{Deadline, Shard};
 use crate::work::{Outcome, Work};
 use log::checkpoint::{Offsets, encode_offsets};
 use log::{Disk, ErrorKind, Log};
-use types::{Offset, PartitionIndex, ShardId, Text};
+use types::{Offset, ShardId, Text, TopicPartition};
 
 /// How soon a moved start offset is written down.
 const SOON_MS: u64 = 10;
@@ -21,7 +21,7 @@ pub struct CheckpointRow {
     /// The number of its log directory, which has checkpoint files of its own.
     pub directory: usize,
     pub topic: Text,
-    pub partition: PartitionIndex,
+    pub partition: TopicPartition,
     pub recovery_point: Offset,
     pub log_start_offset: Offset,
     pub high_watermark: Offset,
@@ -34,7 +34,7 @@ impl CheckpointRow {
         high_watermark: Offset,
         directory: usize,
         topic: Text,
-        partition: PartitionIndex,
+        partition: TopicPartition,
     ) -> CheckpointRow {
         CheckpointRow {
             directory,
@@ -95,17 +95,21 @@ impl<D: Disk> Shard<D> {
     fn write_checkpoints_in(&mut self, directory: usize, rows: &[CheckpointRow]) {
         let offsets = |of: fn(&CheckpointRow) -> Offset| -> Offsets {
             let here = rows.iter().filter(|row| row.directory == directory);
-            here.map(|row| ((row.topic.clone(), row.partition), of(row))).collect()
+            here.map(|row| ((row.topic.clone(), row.partition.partition), of(row))).collect()
         };
         let above_zero = |offsets: Offsets| offsets.into_iter().filter(|(_, offset)| *offset > Offset::ZERO).collect();
+        let here = rows.iter().filter(|row| row.directory == directory);
+        let topics = here.map(|row| (row.topic.clone(), row.partition.topic)).collect();
+        // Whose the offsets are comes last: with an older one a new topic's offsets are not believed, which is safe.
         let files = [
-            (RECOVERY_POINTS, offsets(|row| row.recovery_point)),
-            (START_OFFSETS, above_zero(offsets(|row| row.log_start_offset))),
-            (CLEANED, above_zero(offsets(|row| row.cleaned_to))),
-            (HIGH_WATERMARKS, offsets(|row| row.high_watermark)),
+            (RECOVERY_POINTS, encode_offsets(&offsets(|row| row.recovery_point))),
+            (START_OFFSETS, encode_offsets(&above_zero(offsets(|row| row.log_start_offset)))),
+            (CLEANED, encode_offsets(&above_zero(offsets(|row| row.cleaned_to)))),
+            (HIGH_WATERMARKS, encode_offsets(&offsets(|row| row.high_watermark))),
+            (TOPICS, encode_ids(&topics)),
         ];
-        for (name, offsets) in files {
-            if let Err(error) = self.disk(directory).write_small(name, &encode_offsets(&offsets), false) {
+        for (name, bytes) in files {
+            if let Err(error) = self.disk(directory).write_small(name, &bytes, false) {
                 self.log(Level::Warn, format!("a checkpoint could not be written: {error}"));
                 if error.kind == ErrorKind::Failed {
                     return self.disk_failed(directory, &error.message);

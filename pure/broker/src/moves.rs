@@ -446,7 +446,7 @@ impl<D: Disk> Shard<D> {
         };
         let topic = self.partitions.hosted[&partition].topic.clone();
         let identity = Identity { folder: folder.as_str().into(), topic: partition.topic };
-        let recovery = self.recovery(directory, (topic, partition.partition), identity, config);
+        let recovery = self.recovery(directory, (&topic, partition), identity, config);
         let id = self.insert_move(partition, directory, folder, None);
         self.start_job(JobFor::Move { partition, id }, Job::Recover(Box::new(recovery)));
     }
@@ -498,7 +498,7 @@ impl<D: Disk> Shard<D> {
             let (log, hosted) = (known.log.as_ref()?, self.partitions.hosted.get(partition)?);
             let State::Open(replica) = &hosted.state else { return None };
             let (topic, high_watermark) = (hosted.topic.clone(), replica.high_watermark());
-            Some(CheckpointRow::of(log, high_watermark, known.directory, topic, partition.partition))
+            Some(CheckpointRow::of(log, high_watermark, known.directory, topic, *partition))
         };
         self.moves.iter().filter_map(row).collect()
     }

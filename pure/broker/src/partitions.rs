@@ -9,7 +9,6 @@ use crate::shard::{Deadline, Shard};
 use crate::wait::{Wait, Waiting};
 use crate::work::{Acknowledge, Outcome, PartitionOp, ReplicaSize};
 use bytes::Bytes;
-use log::checkpoint::Offsets;
 use log::{Disk, DiskError, ErrorKind, Log};
 use replica::{Acks, Failure, Fired, Isolation, Origin, Read, Replica};
 use std::collections::{BTreeMap, BTreeSet};
@@ -509,7 +508,7 @@ impl<D: Disk> Shard<D> {
             let State::Open(replica) = &hosted.state else { return None };
             let log = replica.log()?;
             let (topic, high_watermark) = (hosted.topic.clone(), replica.high_watermark());
-            Some(CheckpointRow::of(log, high_watermark, hosted.directory, topic, partition.partition))
+            Some(CheckpointRow::of(log, high_watermark, hosted.directory, topic, *partition))
         };
         let open = self.partitions.hosted.iter().filter_map(row);
         // What is not open keeps what the last run knew of it.
@@ -519,18 +518,7 @@ impl<D: Disk> Shard<D> {
         };
         let closed = self.partitions.hosted.iter().filter(|(_, hosted)| is_known(hosted));
         let kept = |(partition, hosted): (&TopicPartition, &Hosted<D>)| {
-            let key = (hosted.topic.clone(), partition.partition);
-            let known = |offsets: &Offsets| offsets.get(&key).copied().unwrap_or(Offset::ZERO);
-            let last_run = &self.directories[hosted.directory].last_run;
-            CheckpointRow {
-                directory: hosted.directory,
-                recovery_point: known(&last_run.recovery_points),
-                log_start_offset: known(&last_run.start_offsets),
-                high_watermark: known(&last_run.recovery_points),
-                cleaned_to: known(&last_run.cleaned),
-                topic: hosted.topic.clone(),
-                partition: partition.partition,
-            }
+            self.directories[hosted.directory].last_run.row(hosted.directory, &hosted.topic, *partition)
         };
         rows.extend(open.chain(closed.map(kept)));
         rows

@@ -1,4 +1,4 @@
-//! Brokers with several log directories: where replicas go, how they move, and what a failed disk takes with it.
+//! Log directories: where replicas go, how they move, what a failed disk takes with it, and what a directory remembers.
 
 mod brokers;
 
@@ -459,4 +459,73 @@ fn leaders_and_followers_move_and_stay_in_sync() {
     for known in partitions(&mut brokers, 1, "t") {
         assert_eq!(known.isr_nodes.contains(&2), places[&known.partition_index] == path(0), "{known:?}");
     }
+}
+
+#[test]
+fn a_replica_moves_before_anything_was_written_to_it() {
+    let mut brokers = Brokers::start(1, 2, 1, &[]);
+    create(&mut brokers, "t", 1, 1);
+    let place = places(&mut brokers, 1, "t", false)[&0].clone();
+    let other = if place == path(0) { path(1) } else { path(0) };
+    assert_eq!(move_to(&mut brokers, 1, "t", &[0], &other), [ErrorCode::NONE]);
+    brokers.sleep_ms(10_000);
+    assert_eq!(places(&mut brokers, 1, "t", false)[&0], other);
+    assert_eq!(produce(&mut brokers, 1, "t", 0, "value"), ErrorCode::NONE);
+}
+
+fn delete_records(brokers: &mut Brokers, topic: &str, before: i64) {
+    use delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: before, ..Default::default() };
+    let topic = DeleteRecordsTopic { name: Text::from(topic), partitions: vec![partition], ..Default::default() };
+    let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() };
+    assert_eq!(brokers.ask(1, 2, &request).topics[0].partitions[0].error_code, ErrorCode::NONE);
+    // The checkpoints are written soon.
+    brokers.sleep_ms(100);
+}
+
+fn checkpoint(brokers: &Brokers, name: &str) -> Vec<String> {
+    let bytes = brokers.disks[0][0].read_small(name, 10_000).expect("there is one");
+    String::from_utf8(bytes).expect("text").lines().skip(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_topic_inherits_nothing_of_an_earlier_one_of_its_name() {
+    let mut brokers = Brokers::start(1, 1, 1, &[]);
+    create(&mut brokers, "t", 1, 1);
+    for value in ["a", "b", "c"] {
+        assert_eq!(produce(&mut brokers, 1, "t", 0, value), ErrorCode::NONE);
+    }
+    delete_records(&mut brokers, "t", 2);
+    assert_eq!(checkpoint(&brokers, "log-start-offset-checkpoint"), ["t 0 2"]);
+    let request = DeleteTopicsRequest { topic_names: vec![Text::from("t")], timeout_ms: 1000, ..Default::default() };
+    assert_eq!(brokers.ask(1, 5, &request).responses[0].error_code, ErrorCode::NONE);
+    create(&mut brokers, "t", 1, 1);
+    for value in ["d", "e", "f"] {
+        assert_eq!(produce(&mut brokers, 1, "t", 0, value), ErrorCode::NONE);
+    }
+    // What is written of the earlier one is still there.
+    assert_eq!(checkpoint(&brokers, "log-start-offset-checkpoint"), ["t 0 2"]);
+    brokers.restart(1, &[0]);
+    brokers.sleep_ms(2000);
+    assert_eq!(fetch(&mut brokers, 1, "t", 0), Ok(vec!["d".to_owned(), "e".to_owned(), "f".to_owned()]));
+}
+
+#[test]
+fn what_cannot_be_opened_keeps_what_was_known_of_it() {
+    let mut brokers = Brokers::start(1, 1, 1, &[]);
+    create(&mut brokers, "t", 1, 1);
+    create(&mut brokers, "other", 1, 1);
+    for topic in ["t", "t", "t", "other", "other"] {
+        assert_eq!(produce(&mut brokers, 1, topic, 0, "value"), ErrorCode::NONE);
+    }
+    delete_records(&mut brokers, "other", 1);
+    let marks = ["other 0 2", "t 0 3"];
+    assert_eq!(checkpoint(&brokers, "replication-offset-checkpoint"), marks);
+    let (operation, path, kind) = (Operation::Open, "t-0/".to_owned(), ErrorKind::Failed);
+    brokers.disks[0][0].inject(Fault { operation, path, kind, after: 0, times: u32::MAX, torn_bytes: 0 });
+    brokers.restart(1, &[0]);
+    brokers.sleep_ms(2000);
+    assert_eq!(produce(&mut brokers, 1, "t", 0, "refused"), ErrorCode::KAFKA_STORAGE_ERROR);
+    delete_records(&mut brokers, "other", 2);
+    assert_eq!(checkpoint(&brokers, "replication-offset-checkpoint"), marks);
 }
