@@ -47,7 +47,7 @@ impl<D: Disk> Shard<D> {
 
     /// The metadata has changed.
     pub(crate) fn apply_image(&mut self, image: Arc<Image>, delta: &Delta) {
-        let before = std::mem::replace(&mut self.image, image);
+        let last = std::mem::replace(&mut self.image, image);
         if !self.image_known {
             self.settings.values = self.given.with_dynamic(&self.image);
             self.configure_groups();
@@ -78,8 +78,9 @@ impl<D: Disk> Shard<D> {
             }
         }
         for broker in &delta.brokers {
-            self.note_leaving(*broker, &before);
-            self.refetch_from(*broker);
+            self.note_leaving(*broker, &last);
+            let run_of = |image: &Image| image.broker(*broker).map(|broker| broker.epoch);
+            self.refetch_from(*broker, run_of(&last) != run_of(&self.image));
         }
         if !deleted.is_empty() {
             self.forget_offsets(&deleted);

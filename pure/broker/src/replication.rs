@@ -100,7 +100,17 @@ impl<D: Disk> Shard<D> {
     }
 
     /// A broker is reached elsewhere, or is not the same process: what its session knew is gone.
-    pub(crate) fn refetch_from(&mut self, leader: NodeId) {
+    pub(crate) fn refetch_from(&mut self, leader: NodeId, is_reborn: bool) {
+        if is_reborn
+            && let Some(fetcher) = self.fetchers.get_mut(&leader)
+            && fetcher.busy
+        {
+            // A machine that lost power closed nothing: for seconds an answer of its last run would be waited for.
+            fetcher.forget_session();
+            if let Some(address) = self.broker_address(leader) {
+                self.hang_up(Lane::Replica, &address);
+            }
+        }
         if let Some(fetcher) = self.fetchers.get_mut(&leader) {
             fetcher.retry_at = None;
             self.wake_fetchers.insert(leader);
