@@ -129,6 +129,7 @@ impl<D: Disk> Quorum<D> {
         Ballot {
             granted: own.into_iter().collect(),
             rejected: BTreeSet::new(),
+            unreached: BTreeSet::new(),
             due: others.map(|id| (id, now.at)).collect(),
             deadline: now.at.plus_ms(wait_ms),
         }
@@ -157,6 +158,7 @@ impl<D: Disk> Quorum<D> {
         let (voters, majority) = (self.journal.voters().len(), self.journal.voters().majority());
         let Some(node) = sent.node else { return };
         let Some(ballot) = self.ballot_of(pre_vote) else { return };
+        ballot.unreached.remove(&node);
         if vote.granted && vote.error.is_ok() {
             ballot.granted.insert(node);
         } else {
@@ -177,7 +179,7 @@ impl<D: Disk> Quorum<D> {
         }
     }
 
-    /// A majority refused: the node tries again after a while that grows.
+    /// No majority is left to win: the node tries again after a while that grows.
     fn lost(&mut self, now: Now) {
         let most = self.config.election_backoff_max_ms.min(50 << self.lost_elections.min(10));
         let wait_ms = 10 + self.rng.below(most);
@@ -190,11 +192,15 @@ impl<D: Disk> Quorum<D> {
     pub(crate) fn vote_failed(&mut self, now: Now, sent: Sent, pre_vote: bool) {
         let again = now.at.plus_ms(self.config.retry_backoff_ms);
         let Some(node) = sent.node.filter(|_| sent.epoch == self.epoch) else { return };
+        let (voters, majority) = (self.journal.voters().len(), self.journal.voters().majority());
         if let Some(ballot) = self.ballot_of(pre_vote)
             && !ballot.granted.contains(&node)
             && !ballot.rejected.contains(&node)
         {
             ballot.due.insert(node, again);
+            if ballot.unreached.insert(node) && ballot.is_lost(voters, majority) {
+                self.lost(now);
+            }
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Ballot {
     pub granted: BTreeSet<NodeId>,
     pub rejected: BTreeSet<NodeId>,
+    /// Those who could not be reached when they were asked last.
+    pub unreached: BTreeSet<NodeId>,
     /// Who is to be asked, and from when on; those who were asked and have not answered are in none of the three.
     pub due: BTreeMap<NodeId, Instant>,
     /// The ballot is over, won or not.
@@ -117,9 +119,11 @@ impl Ballot {
         self.granted.len() >= majority
     }
 
-    /// Whether the voters that have not refused are too few.
+    /// Whether the voters that have not refused are too few. Where votes are split, those who cannot be reached decide
+    /// nothing: to wait for them is to wait for the election's whole time-out.
     pub fn is_lost(&self, voters: usize, majority: usize) -> bool {
-        voters - self.rejected.len().min(voters) < majority
+        let silent = if self.rejected.is_empty() { 0 } else { self.unreached.len() };
+        voters - (self.rejected.len() + silent).min(voters) < majority
     }
 }
 
