@@ -2,9 +2,9 @@
 
 use crate::actor::LinkId;
 use crate::node::{self, ConnId, Crash, InputOf, Node, OutputOf, Program};
-use broker::{Job, JobDone, Listener, Message, Outbox, Settings, Shard, Start};
+use broker::{Job, JobDone, Listener, Message, Missing, Outbox, Settings, Shard, Start};
 use bytes::Bytes;
-use log::{MemoryDisk, MemoryFile};
+use log::{Disk, MemoryDisk, MemoryFile};
 use record::Batches;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -145,9 +145,12 @@ fn output(output: broker::Output<MemoryDisk>) -> Option<OutputOf<BrokerShard>> {
     })
 }
 
-/// A broker's settings and disk.
+/// A broker's settings and disks.
 pub struct BrokerProgram {
-    pub disk: MemoryDisk,
+    /// One for each log directory; the first is the home.
+    pub disks: Vec<MemoryDisk>,
+    /// A directory that is not there when the broker starts.
+    pub unmounted: Option<usize>,
     pub settings: Settings,
     pub shards: u16,
     pub host: String,
@@ -160,6 +163,20 @@ pub const PORT: u16 = 9092;
 /// The port of whoever calls.
 const CALLER_PORT: u16 = 40_000;
 
+/// Where log directories are, by their number.
+pub const ROOTS: [&str; 3] = ["/memory", "/memory1", "/memory2"];
+
+impl BrokerProgram {
+    fn mounted(&self, number: usize) -> Result<MemoryDisk, Missing> {
+        let path = Text::from(self.disks[number].describe(""));
+        // Where the home is not known to be it, the missing one may be, and the operator is asked for it.
+        match self.unmounted.filter(|_| self.disks[0].exists("__cluster_metadata-0")) {
+            Some(gone) if gone == number => Err(Missing { reason: format!("{path} is not mounted"), path }),
+            Some(_) | None => Ok(self.disks[number].clone()),
+        }
+    }
+}
+
 impl Program for BrokerProgram {
     type Shard = BrokerShard;
 
@@ -167,7 +184,7 @@ impl Program for BrokerProgram {
         let listener =
             Listener { name: Text::from_static("PLAINTEXT"), host: Text::from(self.host.as_str()), port: PORT };
         let start = Start {
-            disks: vec![Ok(self.disk.clone())],
+            disks: (0..self.disks.len()).map(|number| self.mounted(number)).collect(),
             settings: self.settings.clone(),
             shards: self.shards,
             seed,
@@ -185,7 +202,7 @@ impl Program for BrokerProgram {
 
     fn ended(&mut self, crash: Crash, _: &mut Rng) {
         if crash == Crash::PowerLoss {
-            self.disk.lose_power();
+            self.disks.iter().for_each(MemoryDisk::lose_power);
         }
     }
 }

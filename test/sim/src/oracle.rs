@@ -109,6 +109,31 @@ pub struct Oracle {
     presidents: BTreeMap<LeaderEpoch, NodeId>,
     /// What each broker said last about a subject: when it was asked, and what is not well by it.
     pub views: BTreeMap<(NodeId, &'static str), (Instant, Vec<String>)>,
+    /// What each broker is to tell about.
+    pub subjects: Vec<&'static str>,
+    pub excused: Option<Excused>,
+    /// By partition: its leader, and in which epoch, by all that was said.
+    pub led_by: BTreeMap<Spot, (LeaderEpoch, NodeId)>,
+    /// By partition: when the newest record was sent that a probe knows to be stored.
+    pub taken: BTreeMap<Spot, Instant>,
+    /// Probes go on.
+    pub is_probing: bool,
+}
+
+/// A broker whose log directory has failed: only what it has elsewhere must it serve.
+#[derive(Debug)]
+pub struct Excused {
+    pub node: NodeId,
+    pub root: &'static str,
+    pub served: BTreeSet<Spot>,
+}
+
+impl Excused {
+    /// Whether this replica need not be in sync.
+    #[must_use]
+    pub fn covers(&self, replica: i32, spot: &Spot) -> bool {
+        self.node.0 == replica && !self.served.contains(spot)
+    }
 }
 
 /// What a group reads: every partition of all stable topics. With static members only what is assigned: a static
@@ -151,13 +176,20 @@ impl Oracle {
             leaders: BTreeMap::new(),
             presidents: BTreeMap::new(),
             views: BTreeMap::new(),
+            subjects: vec!["metadata", "groups"],
+            excused: None,
+            led_by: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            is_probing: false,
         }
     }
 
     /// A broker says who leads a partition.
-    pub fn led(&mut self, partition: (TopicId, PartitionIndex), epoch: LeaderEpoch, leader: NodeId) {
-        let known = *self.leaders.entry((partition.0, partition.1, epoch)).or_insert(leader);
-        assert_eq!(known, leader, "{partition:?} has two leaders in epoch {epoch}");
+    pub fn led(&mut self, topic: TopicId, spot: &Spot, epoch: LeaderEpoch, leader: NodeId) {
+        let known = *self.leaders.entry((topic, spot.1, epoch)).or_insert(leader);
+        assert_eq!(known, leader, "{topic}-{} has two leaders in epoch {epoch}", spot.1);
+        let latest = self.led_by.entry(spot.clone()).or_insert((epoch, leader));
+        *latest = (epoch, leader).max(*latest);
     }
 
     /// A broker says who leads the quorum.
@@ -171,8 +203,8 @@ impl Oracle {
     pub fn ailments(&self, nodes: &[NodeId], since: Instant) -> Vec<String> {
         let mut ailments = Vec::new();
         for node in nodes {
-            for subject in ["metadata", "groups"] {
-                match self.views.get(&(*node, subject)).filter(|(asked_at, _)| *asked_at >= since) {
+            for subject in &self.subjects {
+                match self.views.get(&(*node, *subject)).filter(|(asked_at, _)| *asked_at >= since) {
                     Some((_, problems)) => {
                         ailments.extend(problems.iter().map(|problem| format!("by {node}: {problem}")))
                     }

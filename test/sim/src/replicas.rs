@@ -1,6 +1,6 @@
 //! The replicas' logs as they lie on the disks of a cluster when all is over.
 
-use crate::oracle::Id;
+use crate::oracle::{Id, Nature};
 use client::Spot;
 use log::MemoryDisk;
 use record::{Batches, Record, records};
@@ -14,33 +14,41 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// What lies at one offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
+    /// Of the record; where nothing rewrites batches, of all bytes of its batch, which are the same in every replica.
     pub hash: u64,
     /// The number that a workload gave it, where one did.
     pub id: Option<Id>,
 }
 
-/// By partition, what a disk holds of it, of the topics that are wanted.
+/// By partition, what a broker holds of it, of the topics that are of a known nature.
 pub type Holdings = BTreeMap<Spot, BTreeMap<Offset, Stored>>;
 
-pub fn holdings(disk: &MemoryDisk, is_wanted: impl Fn(&Text) -> bool) -> Holdings {
+pub fn holdings(disks: &[MemoryDisk], nature: impl Fn(&Text) -> Option<Nature>) -> Holdings {
     let mut holdings = Holdings::new();
-    for (path, bytes) in disk.files() {
+    let mut places = BTreeMap::new();
+    for (number, (path, bytes)) in
+        disks.iter().enumerate().flat_map(|(at, disk)| disk.files().into_iter().map(move |file| (at, file)))
+    {
         let Some((folder, file)) = path.split_once('/') else { continue };
         let Some((topic, index)) = folder.rsplit_once('-') else { continue };
         let (Ok(index), true) = (index.parse(), file.ends_with(".log")) else { continue };
         let spot = (Text::from(topic), PartitionIndex(index));
-        if !is_wanted(&spot.0) {
-            continue;
-        }
+        let Some(nature) = nature(&spot.0) else { continue };
+        let place = *places.entry(spot.clone()).or_insert(number);
+        assert_eq!(place, number, "{folder} is in two directories of a broker");
         let stored = holdings.entry(spot).or_default();
         for batch in Batches::new(&bytes) {
             let (header, batch) = batch.unwrap_or_else(|error| panic!("{path} holds something else: {error:?}"));
             if header.attributes.is_control() {
                 continue;
             }
+            let all_bytes = (!nature.compacted).then(|| hash_of(batch));
             let mut all = records(batch, BATCH_BYTES_MAX).unwrap_or_else(|error| panic!("{path}: {error:?}"));
             while let Some(record) = all.next_record().unwrap_or_else(|error| panic!("{path}: {error:?}")) {
-                stored.insert(record.offset, Stored { hash: hash(&record), id: id(&record) });
+                stored.insert(
+                    record.offset,
+                    Stored { hash: all_bytes.unwrap_or_else(|| hash(&record)), id: id(&record) },
+                );
             }
         }
     }
@@ -48,8 +56,12 @@ pub fn holdings(disk: &MemoryDisk, is_wanted: impl Fn(&Text) -> bool) -> Holding
 }
 
 fn hash(record: &Record) -> u64 {
+    hash_of(format!("{:?} {:?}", record.key, record.value).as_bytes())
+}
+
+fn hash_of(bytes: &[u8]) -> u64 {
     let mut hasher = FixedHasher::default();
-    hasher.write(format!("{:?} {:?}", record.key, record.value).as_bytes());
+    hasher.write(bytes);
     hasher.finish()
 }
 

@@ -111,7 +111,7 @@ pub fn run(seed: u64, kind: Option<Kind>, print: bool) -> Outcome {
     let mut scenario = Scenario { kind, rng, oracle, topics: Vec::new(), fleeting: Vec::new(), hosts };
     scenario.plan_topics();
     if kind == Kind::Cluster {
-        return cluster::run(scenario, print);
+        return cluster::run(scenario, seed, print);
     }
     let mut world = scenario.world(print);
     world.boot(0);
@@ -193,7 +193,8 @@ impl Scenario {
         let settings = Settings::read(given.iter().map(|(name, value)| (*name, value.as_str())));
         let settings = settings.unwrap_or_else(|problems| panic!("the settings are refused: {problems:?}"));
         let program = BrokerProgram {
-            disk: MemoryDisk::new(rng.next_u64()),
+            disks: vec![MemoryDisk::new(rng.next_u64())],
+            unmounted: None,
             settings,
             shards: 1 + u16::try_from(rng.below(4)).expect("small"),
             host: Sim::host(0),
@@ -328,7 +329,7 @@ impl Scenario {
 
     /// Some other process takes all space but a little, or gives it back.
     fn fill_disk(&mut self, world: &mut Sim) {
-        let disk = &world.processes[0].program.disk;
+        let disk = &world.processes[0].program.disks[0];
         let used: u64 = disk.files().iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let is_full = self.rng.one_in(2);
         disk.set_capacity_bytes(if is_full { used + self.rng.below(2000) } else { u64::MAX });
@@ -337,7 +338,7 @@ impl Scenario {
     /// The next calls to the disk of some kind fail; sometimes all of them, and then the process is killed.
     fn break_disk(&mut self, world: &mut Sim) {
         use Operation::{Change, Open, Read, Remove, Rename, Sync, Write};
-        let disk = world.processes[0].program.disk.clone();
+        let disk = world.processes[0].program.disks[0].clone();
         let mut fault = |operation, after: u64, times| {
             let torn_bytes = usize::try_from(self.rng.below(400)).expect("small");
             let after = u32::try_from(self.rng.below(after)).expect("small");
@@ -362,8 +363,8 @@ impl Scenario {
     /// Nothing goes wrong any more: all that is open must come to its end in time.
     fn heal(&mut self, world: &mut Sim) {
         self.oracle.borrow_mut().is_healing = true;
-        world.processes[0].program.disk.set_capacity_bytes(u64::MAX);
-        world.processes[0].program.disk.clear_faults();
+        world.processes[0].program.disks[0].set_capacity_bytes(u64::MAX);
+        world.processes[0].program.disks[0].clear_faults();
         // What a failing disk took off line comes back with the process, not before.
         if self.kind == Kind::BadDisk && world.processes[0].is_up() {
             world.crash(0, Crash::Kill);
@@ -412,7 +413,7 @@ impl Scenario {
             }
             if world.now().at >= bound {
                 for (number, process) in world.processes.iter().enumerate() {
-                    for (path, bytes) in process.program.disk.files() {
+                    for (path, bytes) in process.program.disks[0].files() {
                         world
                             .trace
                             .say(world.now().at, format_args!("disk {number}: {path} has {} bytes", bytes.len()));

@@ -104,9 +104,12 @@ impl Inspector {
                 let spot = (name.clone(), PartitionIndex(partition.partition_index));
                 if partition.leader_id >= 0 {
                     let (epoch, leader) = (LeaderEpoch(partition.leader_epoch), NodeId(partition.leader_id));
-                    oracle.led((topic.topic_id, spot.1), epoch, leader);
+                    oracle.led(topic.topic_id, &spot, epoch, leader);
                 }
-                if partition.leader_id < 0 || partition.isr_nodes.len() < partition.replica_nodes.len() {
+                let is_excused =
+                    |replica: &i32| oracle.excused.as_ref().is_some_and(|excused| excused.covers(*replica, &spot));
+                let is_missing = |replica: &i32| !partition.isr_nodes.contains(replica) && !is_excused(replica);
+                if partition.leader_id < 0 || partition.replica_nodes.iter().any(is_missing) {
                     let (leader, isr) = (partition.leader_id, &partition.isr_nodes);
                     problems.push(format!("{name}-{} has leader {leader} and in sync {isr:?}", spot.1));
                 }

@@ -4,12 +4,14 @@ mod admin;
 mod auditor;
 mod inspector;
 mod member;
+mod mover;
 mod sender;
 
 pub use admin::{Administrator, NewTopic};
 pub use auditor::Auditor;
 pub use inspector::Inspector;
 pub use member::GroupMember;
+pub use mover::Mover;
 pub use sender::Sender;
 
 use crate::oracle::Oracle;

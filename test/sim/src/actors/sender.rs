@@ -11,6 +11,8 @@ use types::{ErrorCode, Instant, Now, PartitionIndex, Rng, Text};
 
 /// Records that wait to be taken, before it waits itself.
 const WAITING_MAX: usize = 100;
+/// How often a probe sends, at most so many milliseconds apart.
+const PROBE_MS: u64 = 40;
 
 pub struct Sender {
     number: usize,
@@ -26,12 +28,21 @@ pub struct Sender {
     pace_ms: u64,
     left: u64,
     next_burst: Instant,
-    open: BTreeMap<u64, (Id, Text)>,
+    open: BTreeMap<u64, Open>,
     /// What the producer has not taken yet, and until when it may.
     waiting: VecDeque<(Message, u64, Instant)>,
     wait_ms: u64,
     /// It begins when faults are over: all that it sends must get through.
     is_proof: bool,
+    /// It goes on until it is told to stop, with records for each partition in turn.
+    is_probe: bool,
+}
+
+/// A record that has no answer yet.
+struct Open {
+    id: Id,
+    topic: Text,
+    sent_at: Instant,
 }
 
 impl Sender {
@@ -46,6 +57,12 @@ impl Sender {
     ) -> Sender {
         let left = 10 * topics.len() as u64;
         Sender { is_proof: true, left, ..Sender::new(number, options, oracle, topics, seed) }
+    }
+
+    /// One that shows how soon each partition takes records, as long as the oracle lets it.
+    #[must_use]
+    pub fn probe(self) -> Sender {
+        Sender { is_probe: true, left: u64::MAX, pace_ms: PROBE_MS, ..self }
     }
 
     #[must_use]
@@ -65,6 +82,7 @@ impl Sender {
             next_burst: Instant(0),
             open: BTreeMap::new(),
             is_proof: false,
+            is_probe: false,
             rng,
         }
     }
@@ -76,6 +94,9 @@ impl Sender {
     }
 
     fn burst(&mut self, now: Now) {
+        if self.is_probe {
+            return self.probe_all(now);
+        }
         let count = 1 + self.rng.below(8);
         for _ in 0..count.min(self.left) {
             if self.waiting.len() < WAITING_MAX {
@@ -89,9 +110,25 @@ impl Sender {
         }
     }
 
+    fn probe_all(&mut self, now: Now) {
+        if !self.oracle.borrow().is_probing {
+            self.left = 0;
+            return;
+        }
+        for topic in self.topics.clone() {
+            let count = self.oracle.borrow().partitions.get(&topic).copied().unwrap_or(0);
+            (0..count).for_each(|index| self.send_to(now, topic.clone(), Some(PartitionIndex(index))));
+        }
+        self.hand_over(now);
+    }
+
     fn send(&mut self, now: Now) {
         let pick = usize::try_from(self.rng.below(self.topics.len() as u64)).expect("few");
         let topic = self.topics[pick].clone();
+        self.send_to(now, topic, None);
+    }
+
+    fn send_to(&mut self, now: Now, topic: Text, partition: Option<PartitionIndex>) {
         let mut oracle = self.oracle.borrow_mut();
         let nature = oracle.natures.get(&topic).copied().unwrap_or_default();
         let count = oracle.partitions.get(&topic).copied().unwrap_or(1);
@@ -109,11 +146,12 @@ impl Sender {
             value.put_bytes(b'.', length);
             message.value = Some(value.freeze());
         }
-        if self.rng.one_in(3) {
+        message.partition = partition;
+        if partition.is_none() && self.rng.one_in(3) {
             let partition = self.rng.below(u64::from(count.unsigned_abs()));
             message.partition = Some(PartitionIndex(i32::try_from(partition).expect("few")));
         }
-        self.open.insert(id.0, (id, topic));
+        self.open.insert(id.0, Open { id, topic, sent_at: now.at });
         *oracle.open.entry(self.number).or_default() = self.open.len();
         drop(oracle);
         self.waiting.push_back((message, id.0, now.at.plus_ms(self.wait_ms)));
@@ -152,13 +190,18 @@ impl Sender {
     }
 
     fn delivered(&mut self, number: u64, result: Result<Place, SendError>) {
-        let (id, topic) = self.open.remove(&number).expect("each record is reported once");
+        let Open { id, topic, sent_at } = self.open.remove(&number).expect("each record is reported once");
         let mut oracle = self.oracle.borrow_mut();
         oracle.open.insert(self.number, self.open.len());
         match result {
             Ok(place) => {
                 let by_all = self.acks == Acks::All;
-                oracle.acknowledged(&(topic, place.partition), place.offset, id, by_all);
+                let spot = (topic, place.partition);
+                oracle.acknowledged(&spot, place.offset, id, by_all);
+                if self.is_probe {
+                    let newest = oracle.taken.entry(spot).or_default();
+                    *newest = sent_at.max(*newest);
+                }
             }
             Err(error) => {
                 oracle.figures.failed += 1;

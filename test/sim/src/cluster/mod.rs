@@ -3,6 +3,9 @@
 //! First nothing acknowledged may be lost and nobody may contradict anybody, whatever fails. Then all faults end, and
 //! within a bound every partition is led and fully in sync, all clients come to their ends, and new ones get through.
 
+mod directories;
+mod failover;
+
 use crate::actors::{Inspector, Sender, options};
 use crate::broker::BrokerProgram;
 use crate::network::Place::{self, Client, Process};
@@ -13,6 +16,7 @@ use crate::scenario::{Outcome, Scenario, Sim};
 use crate::world::World;
 use broker::Settings;
 use client::{Acks, Options, ProducerOptions, Spot};
+use directories::Directories;
 use log::MemoryDisk;
 use std::collections::BTreeMap;
 use types::{Instant, NodeId, Offset, Text};
@@ -41,6 +45,14 @@ struct Weather {
     wipe: Option<usize>,
 }
 
+impl Weather {
+    /// What this process holds and acknowledged must be elsewhere, and remembered there.
+    fn save_what_is_at(&mut self, process: usize) {
+        self.full = None;
+        self.power = if self.power == Power::Stays { Power::Stays } else { Power::GoesAt(process) };
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Power {
     Stays,
@@ -53,6 +65,9 @@ enum Power {
 struct Cluster {
     scenario: Scenario,
     weather: Weather,
+    directories: Directories,
+    /// A voter comes back as another, who has no vote.
+    wipes: bool,
     /// Those who vote; the others follow.
     voters: usize,
     /// By process: the end after which a start is planned.
@@ -60,7 +75,7 @@ struct Cluster {
     clients: usize,
 }
 
-pub fn run(scenario: Scenario, print: bool) -> Outcome {
+pub fn run(scenario: Scenario, seed: u64, print: bool) -> Outcome {
     let mut scenario = scenario;
     let rng = &mut scenario.rng;
     let (count, voters) = match rng.below(16) {
@@ -85,24 +100,29 @@ pub fn run(scenario: Scenario, print: bool) -> Outcome {
         wipe: (count >= 3 && rng.one_in(5)).then(|| usize::try_from(rng.below(3)).expect("few")),
     };
     if let Some(victim) = weather.wipe {
-        // What it held must be elsewhere, and remembered there.
-        weather.full = None;
-        weather.power = if weather.power == Power::Stays { Power::Stays } else { Power::GoesAt(victim) };
+        weather.save_what_is_at(victim);
     }
+    let directories = Directories::draw(seed, count, &mut weather);
     scenario.hosts = (0..count).map(Sim::host).collect();
-    let mut cluster = Cluster { scenario, weather, voters, booked: vec![u64::MAX; count], clients: 0 };
+    let booked = vec![u64::MAX; count];
+    let wipes = weather.wipe.is_some();
+    let mut cluster = Cluster { scenario, weather, directories, wipes, voters, booked, clients: 0 };
     cluster.shape_topics();
     let mut world = cluster.world(print);
-    world.trace.say(world.now().at, format_args!("{count} brokers, {voters} vote: {weather:?}"));
+    world
+        .trace
+        .say(world.now().at, format_args!("{count} brokers, {voters} vote: {weather:?}, {:?}", cluster.directories));
     for process in 0..count {
         let later_us = cluster.scenario.rng.below(500_000);
         world.boot_later(process, later_us);
     }
     cluster.scenario.people(&mut world);
     cluster.inspect(&mut world);
+    cluster.move_replicas(&mut world);
     cluster.faults(&mut world);
     cluster.heal(&mut world);
     cluster.prove(&mut world);
+    cluster.fail_over(&mut world);
     cluster.scenario.audit(&mut world);
     cluster.wait_until_well(&mut world);
     cluster.compare(&world);
@@ -128,7 +148,7 @@ impl Cluster {
         for topic in &mut self.scenario.topics {
             let rng = &mut self.scenario.rng;
             topic.replicas = replicas;
-            let alone = rng.one_in(4) && self.weather.wipe.is_none();
+            let alone = rng.one_in(4) && !self.wipes && !self.directories.is_lost;
             if alone {
                 topic.configs.push(("min.insync.replicas".to_owned(), "1".to_owned()));
             }
@@ -178,8 +198,10 @@ impl Cluster {
             let own = ("node.id", node(process).to_string());
             let given = common.iter().chain([&own]).map(|(name, value)| (*name, value.as_str()));
             let settings = Settings::read(given);
+            let home = MemoryDisk::new(rng.next_u64());
             programs.push(BrokerProgram {
-                disk: MemoryDisk::new(rng.next_u64()),
+                disks: self.directories.of(process, home),
+                unmounted: None,
                 settings: settings.unwrap_or_else(|problems| panic!("the settings are refused: {problems:?}")),
                 shards: 1 + u16::try_from(rng.below(3)).expect("small"),
                 host: Sim::host(process),
@@ -203,7 +225,7 @@ impl Cluster {
         let scenario = &mut self.scenario;
         let options = Options { version_caps: BTreeMap::new(), ..options(&mut scenario.rng, &scenario.hosts) };
         let inspector = Inspector::new(options, scenario.oracle.clone(), nodes, scenario.rng.next_u64());
-        let inspector = inspector.losing_disks(self.weather.wipe.is_some());
+        let inspector = inspector.losing_disks(self.wipes || self.directories.is_lost);
         self.clients = world.add_actor(Box::new(inspector)) + 1;
     }
 
@@ -217,6 +239,7 @@ impl Cluster {
             let step = world.now().at.plus_ms(1 + self.scenario.rng.below(often));
             world.run(step);
             self.fault(world);
+            self.directory_fault(world);
             self.book_starts(world);
         }
     }
@@ -316,7 +339,8 @@ impl Cluster {
         }
         self.crash_one(world, victim, Crash::PowerLoss);
         world.trace.say(world.now().at, format_args!("the disk of process {victim} is lost"));
-        world.processes[victim].program.disk = MemoryDisk::new(self.scenario.rng.next_u64());
+        let home = MemoryDisk::new(self.scenario.rng.next_u64());
+        world.processes[victim].program.disks = self.directories.of(victim, home);
         if is_tempted {
             self.crash_one(world, third, Crash::Kill);
             for process in [victim, third] {
@@ -331,7 +355,7 @@ impl Cluster {
 
     fn fill_disk(&mut self, world: &mut Sim) {
         let Some(victim) = self.weather.full else { return };
-        let disk = &world.processes[victim].program.disk;
+        let disk = &world.processes[victim].program.disks[self.directories.one_of(victim)];
         let used: u64 = disk.files().iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let is_full = self.scenario.rng.one_in(2);
         disk.set_capacity_bytes(if is_full { used + self.scenario.rng.below(2000) } else { u64::MAX });
@@ -354,16 +378,23 @@ impl Cluster {
     fn heal(&mut self, world: &mut Sim) {
         world.heal_all();
         for process in 0..self.count() {
-            world.processes[process].program.disk.set_capacity_bytes(u64::MAX);
+            world.processes[process].program.disks.iter().for_each(|disk| disk.set_capacity_bytes(u64::MAX));
             world.set_clock_rate(process, 1000);
+        }
+        self.boot_all(world);
+        self.scenario.oracle.borrow_mut().is_healing = true;
+        let since = world.now().at;
+        world.trace.say(since, format_args!("all faults end"));
+        self.end_directory_faults(world);
+        self.wait_until_well(world);
+    }
+
+    fn boot_all(&self, world: &mut Sim) {
+        for process in 0..self.count() {
             if !world.processes[process].is_up() {
                 world.boot_later(process, 0);
             }
         }
-        self.scenario.oracle.borrow_mut().is_healing = true;
-        let since = world.now().at;
-        world.trace.say(since, format_args!("all faults end"));
-        self.wait_until_well(world);
     }
 
     fn wait_until_well(&self, world: &mut Sim) {
@@ -371,11 +402,7 @@ impl Cluster {
         loop {
             world.run(world.now().at.plus_ms(200));
             // A clean stop that was under way ends now.
-            for process in 0..self.count() {
-                if !world.processes[process].is_up() {
-                    world.boot_later(process, 0);
-                }
-            }
+            self.boot_all(world);
             let ailments = self.ailments(world);
             if ailments.is_empty() {
                 break;
@@ -390,7 +417,7 @@ impl Cluster {
         let recently = Instant(world.now().at.0.saturating_sub(1_500_000));
         let mut ailments = oracle.ailments(&self.nodes(), recently);
         let open: usize = oracle.open.values().sum();
-        if open > 0 {
+        if open > 0 && !oracle.is_probing {
             ailments.push(format!("{open} records have no answer"));
         }
         ailments
@@ -425,8 +452,8 @@ impl Cluster {
         oracle.natures.insert(offsets.clone(), Nature { compacted: true, ..Nature::default() });
         let mut known: BTreeMap<Spot, BTreeMap<Offset, (NodeId, Stored)>> = BTreeMap::new();
         for process in 0..self.count() {
-            let is_stable = |topic: &Text| oracle.natures.get(topic).is_some_and(|nature| !nature.fleeting);
-            for (spot, stored) in holdings(&world.processes[process].program.disk, is_stable) {
+            let nature = |topic: &Text| oracle.natures.get(topic).copied().filter(|nature| !nature.fleeting);
+            for (spot, stored) in holdings(&world.processes[process].program.disks, nature) {
                 let values = known.entry(spot.clone()).or_default();
                 for (offset, here) in &stored {
                     let (first, there) = *values.entry(*offset).or_insert((node(process), *here));
