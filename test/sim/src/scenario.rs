@@ -269,7 +269,7 @@ impl Scenario {
             idempotent: idempotent && (self.kind != Kind::Cluster || acks == Acks::All),
             linger_ms: rng.below(20),
             batch_bytes: usize::try_from(200 + rng.below(2000)).expect("small"),
-            delivery_timeout_ms: 20_000 + rng.below(10_000),
+            delivery_timeout_ms: 15_000 + rng.below(10_000),
             in_flight_max: 1 + usize::try_from(rng.below(5)).expect("small"),
             codec: (codec, codec.default_level()),
             ..ProducerOptions::default()

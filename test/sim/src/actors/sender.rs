@@ -9,6 +9,8 @@ use client::{Acks, Event, Message, NotTaken, Place, Producer, ProducerOptions, S
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::{ErrorCode, Instant, Now, PartitionIndex, Rng, Text};
 
+/// `max.block.ms`: together with `delivery.timeout.ms` less than a story takes to heal.
+const BLOCK_MS: u64 = 5000;
 /// Records that wait to be taken, before it waits itself.
 const WAITING_MAX: usize = 100;
 /// How often a probe sends, at most so many milliseconds apart.
@@ -55,8 +57,8 @@ impl Sender {
         topics: Vec<Text>,
         seed: u64,
     ) -> Sender {
-        let left = 10 * topics.len() as u64;
-        Sender { is_proof: true, left, ..Sender::new(number, options, oracle, topics, seed) }
+        let (left, wait_ms) = (10 * topics.len() as u64, options.delivery_timeout_ms);
+        Sender { is_proof: true, left, wait_ms, ..Sender::new(number, options, oracle, topics, seed) }
     }
 
     /// One that shows how soon each partition takes records, as long as the oracle lets it.
@@ -73,7 +75,7 @@ impl Sender {
             acks: options.acks,
             once: options.idempotent && options.acks == Acks::All,
             waiting: VecDeque::new(),
-            wait_ms: options.delivery_timeout_ms,
+            wait_ms: BLOCK_MS,
             host: Host::new(Producer::new(options)),
             oracle,
             topics,
