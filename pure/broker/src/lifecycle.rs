@@ -27,6 +27,9 @@ pub(crate) struct Lifecycle {
     pub epoch: Option<i64>,
     pub fenced: bool,
     pub asking: bool,
+    /// There was news while it asked: perhaps it asks by way of one who is not the controller any more, and only a
+    /// connection of its own tells the controller of its death at once.
+    pub again: bool,
     pub leaving_until: Option<Instant>,
     pub tick_at: Option<Instant>,
     /// It has just joined and does not vote yet.
@@ -43,6 +46,7 @@ impl Lifecycle {
             epoch: None,
             fenced: true,
             asking: false,
+            again: false,
             leaving_until: None,
             tick_at: None,
             wants_vote,
@@ -78,6 +82,7 @@ impl<D: Disk> Shard<D> {
             return;
         };
         if life.asking || self.stopping {
+            life.again = true;
             return;
         }
         if life.leaving_until.is_some_and(|until| until <= self.now.at) {
@@ -86,7 +91,7 @@ impl<D: Disk> Shard<D> {
         if self.office.is_none() {
             return self.tick_lifecycle_in(RETRY_MS);
         }
-        life.asking = true;
+        (life.asking, life.again) = (true, false);
         life.failures_told = self.failed.len();
         let work = match life.epoch {
             None => ControllerWork::Register { broker: life.broker.clone(), last_stop: life.last_stop },
@@ -165,7 +170,8 @@ impl<D: Disk> Shard<D> {
         if leaving && reply.should_shut_down {
             return self.leave_now();
         }
-        let hurries = leaving || reply.is_fenced || life.failures_told < self.failed.len() || self.is_waited_for();
+        let hurries = leaving || reply.is_fenced || life.again || life.failures_told < self.failed.len();
+        let hurries = hurries || self.is_waited_for();
         self.tick_lifecycle_in(if hurries { IMPATIENT_MS } else { interval_ms });
     }
 
