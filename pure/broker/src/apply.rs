@@ -38,9 +38,11 @@ impl<D: Disk> Shard<D> {
         self.futures = self.find_futures();
         let image = self.image.clone();
         let placed: Vec<Placed> = image.topics().flat_map(|topic| self.placed(topic)).collect();
+        self.is_opening = true;
         for place in placed {
             self.open_partition(place);
         }
+        self.is_opening = false;
         self.forget_futures();
         self.note_recovered();
     }

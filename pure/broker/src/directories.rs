@@ -92,11 +92,17 @@ impl<D: Disk> Shard<D> {
         if let Some(preferred) = self.preferred.get(&partition).filter(|directory| self.is_online(**directory)) {
             return Ok(*preferred);
         }
+        let missing = (0..self.directories.len()).find(|directory| !self.is_online(*directory));
+        // At a start there may have been no time to tell where a replica was made, or whence it was to move.
+        let in_doubt = assigned.is_zero() || self.futures.contains_key(&partition);
+        if let Some(missing) = missing.filter(|_| self.is_opening && in_doubt) {
+            return Err(missing);
+        }
         let lost = match self.directory_by_id(assigned) {
             Some(directory) if self.is_online(directory) => return Ok(directory),
             Some(directory) => Some(directory),
             None if assigned.is_zero() => None,
-            None => (0..self.directories.len()).find(|directory| !self.is_online(*directory)),
+            None => missing,
         };
         lost.map_or_else(|| Ok(self.emptiest()), Err)
     }
@@ -119,12 +125,18 @@ impl<D: Disk> Shard<D> {
     }
 
     fn wanted_assignment(&self, partition: TopicPartition) -> Option<Uuid> {
-        let directory = self.partitions.hosted.get(&partition)?.directory;
+        let directory = self.home_of(partition)?;
         let (id, assigned) = (self.directories[directory].id, self.assigned(partition));
         // Where there is no choice, nobody has to be told.
         let is_known = id == assigned || (assigned.is_zero() && self.directories.len() == 1);
         let is_ours = self.image.partition(partition)?.replicas.contains(&self.node.id);
         (!is_known && is_ours && !id.is_zero()).then_some(id)
+    }
+
+    /// Whether the cluster knows that a replica is or comes there.
+    pub(crate) fn is_told(&self, partition: TopicPartition, directory: usize) -> bool {
+        let id = self.directories[directory].id;
+        id.is_zero() || self.assigned(partition) == id
     }
 
     pub(crate) fn send_assignments(&mut self) {
@@ -156,11 +168,10 @@ impl<D: Disk> Shard<D> {
     fn assigned_by(&mut self, outcome: Outcome<D>) -> Step<D> {
         match outcome {
             Outcome::Controller(Reply::AssignReplicasToDirs(Ok(answers))) => {
-                for (partition, _, code) in answers {
-                    // What was refused is told again where the image still asks for it.
-                    if code.is_ok() {
-                        self.assignments.standing.remove(&partition);
-                    }
+                // What was refused is told again, later, where the image still asks for it; the others need not wait.
+                self.assignments.asking = answers.iter().any(|(_, _, code)| !code.is_ok());
+                for (partition, ..) in answers.iter().filter(|(_, _, code)| code.is_ok()) {
+                    self.assignments.standing.remove(partition);
                 }
             }
             other => {

@@ -46,6 +46,9 @@ pub(crate) struct Move<D: Disk> {
     busy: bool,
     /// Most of it was made durable, so that the last sync is a short one.
     synced: bool,
+    /// It has everything: the controller is told of the new place before it is one. A start that lacks the old directory
+    /// then knows that the replica may be there, and one that lacks the new one still finds all of it in the old.
+    is_ready: bool,
     /// The last step is under way; what is asked meanwhile.
     held: Option<Vec<(PartitionOp, ReplyTo)>>,
 }
@@ -160,7 +163,7 @@ impl<D: Disk> Shard<D> {
     fn insert_move(&mut self, partition: TopicPartition, directory: usize, folder: String, log: Option<Log<D>>) -> u64 {
         let id = self.next_id();
         let busy = log.is_none();
-        let entry = Move { id, directory, folder, log, busy, synced: false, held: None };
+        let entry = Move { id, directory, folder, log, busy, synced: false, is_ready: false, held: None };
         self.moves.insert(partition, entry);
         id
     }
@@ -173,6 +176,8 @@ impl<D: Disk> Shard<D> {
         if removes && self.is_online(ended.directory) {
             self.remove_folder(ended.directory, &ended.folder, partition);
         }
+        // The controller may have been told of the place that it does not come to.
+        self.consider_directory(partition);
     }
 
     /// The partition lives here no longer. A last step that is under way takes its folders along when it is done.
@@ -239,9 +244,19 @@ impl<D: Disk> Shard<D> {
             let sync = log.start_sync();
             return self.start_job(JobFor::Move { partition, id }, Job::Log(log::Job::Sync(sync)));
         }
-        if !working {
+        entry.is_ready = true;
+        let to = entry.directory;
+        if !self.is_told(partition, to) {
+            self.consider_directory(partition);
+        } else if !working {
             self.begin_swap(partition);
         }
+    }
+
+    /// Where a replica is or, once a move of it has everything, is about to be.
+    pub(crate) fn home_of(&self, partition: TopicPartition) -> Option<usize> {
+        let coming = self.moves.get(&partition).filter(|entry| entry.is_ready).map(|entry| entry.directory);
+        coming.or(self.partitions.hosted.get(&partition).map(|hosted| hosted.directory))
     }
 
     fn begin_swap(&mut self, partition: TopicPartition) {

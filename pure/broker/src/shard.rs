@@ -86,6 +86,8 @@ pub struct Shard<D: Disk> {
     pub(crate) followed: BTreeSet<TopicPartition>,
     pub(crate) proposals: Proposals,
     pub(crate) throttles: Throttles,
+    /// The partitions of the first image are being opened.
+    pub(crate) is_opening: bool,
     /// An image was seen.
     pub(crate) image_known: bool,
     /// Connections whose next request waits for it.
@@ -221,6 +223,7 @@ impl<D: Disk> Shard<D> {
             wake_fetchers: BTreeSet::new(),
             doubted: BTreeMap::new(),
             left: BTreeMap::new(),
+            is_opening: false,
             followed: BTreeSet::new(),
             proposals: Proposals::default(),
             throttles: Throttles::default(),
