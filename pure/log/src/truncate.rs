@@ -32,7 +32,7 @@ impl<D: Disk> Log<D> {
         self.cleaned_synced = self.cleaned_synced.min(self.end);
         self.high_watermark = self.high_watermark.min(self.end);
         if self.epochs.truncate_end(self.end) {
-            self.write_epochs()?;
+            self.shrink_epochs()?;
         }
         self.reload_producers()
     }
@@ -51,7 +51,7 @@ impl<D: Disk> Log<D> {
         }
         if self.disk.exists(&self.identity.folder) {
             self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
-            self.write_epochs()?;
+            self.shrink_epochs()?;
             // The name of the empty segment is what remembers where the log goes on.
             let place = Place { disk: &self.disk, folder: &self.identity.folder };
             self.segments[0].open(place, Open::Create)?;
@@ -64,6 +64,18 @@ impl<D: Disk> Log<D> {
             self.folder_synced = true;
         }
         Ok(())
+    }
+
+    /// Writes fewer epochs than before, also where the disk is full: a start without their checkpoint takes them from the
+    /// batches.
+    fn shrink_epochs(&mut self) -> Result<(), Error> {
+        match self.write_epochs() {
+            Err(Error::Full(_)) => {
+                self.disk.remove(&format!("{}/{}", self.identity.folder, names::LEADER_EPOCH_CHECKPOINT))?;
+                self.write_epochs()
+            }
+            written => written,
+        }
     }
 
     fn remove_segments(&self, bases: &[Offset]) -> Result<(), Error> {

@@ -142,7 +142,8 @@ impl<D: Disk> Replica<D> {
         let high_watermark = self.high_watermark;
         let (log, following) = self.following(self.leader_epoch)?;
         let to = to.min(log.end_offset());
-        if to < high_watermark && !following.unclean {
+        // What is committed beyond the end is not here to be lost: an append that failed may have begun the log anew below.
+        if to < high_watermark.min(log.end_offset()) && !following.unclean {
             let message = format!(
                 "{}: the leader, node {}, lacks the records from offset {to} to {high_watermark}, which were committed; \
                  nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader",
