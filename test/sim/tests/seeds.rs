@@ -10,9 +10,11 @@ fn check(kind: Option<Kind>, seed: u64) {
 
 #[test]
 fn no_promise_is_broken() {
-    for kind in [Kind::Calm, Kind::Kills, Kind::PowerLosses, Kind::FullDisk, Kind::BadDisk, Kind::Cluster] {
-        (0..6).for_each(|seed| check(Some(kind), seed));
+    for kind in [Kind::Calm, Kind::Kills, Kind::PowerLosses, Kind::FullDisk, Kind::BadDisk] {
+        (0..4).for_each(|seed| check(Some(kind), seed));
     }
+    // Of clusters more, for their worlds differ more: these have one to five brokers and up to three directories each.
+    (0..10).for_each(|seed| check(Some(Kind::Cluster), seed));
 }
 
 #[test]
