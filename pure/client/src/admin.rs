@@ -96,7 +96,8 @@ impl Admin {
         self.cluster.handle(now, event);
         for (call, result) in self.cluster.take_answers() {
             let Some(mut open) = self.open.remove(&call) else { continue };
-            if result.as_ref().is_err_and(|failure| *failure == Failure::NotSent) && now < open.deadline {
+            let is_unsent = result.as_ref().is_err_and(|failure| *failure == Failure::NotSent);
+            if is_unsent && now < open.deadline && open.attempt < self.cluster.options.retries_max {
                 open.attempt += 1;
                 let at = now.plus_ms(self.cluster.backoff_ms(open.attempt));
                 self.again.push((at, open));

@@ -19,6 +19,10 @@ pub struct Options {
     pub bootstrap: Vec<(String, u16)>,
     /// `client.id`
     pub client_id: String,
+    /// `default.api.timeout.ms`
+    pub api_timeout_ms: u64,
+    /// `retries`
+    pub retries_max: u32,
     /// `request.timeout.ms`
     pub request_timeout_ms: u64,
     /// `socket.connection.setup.timeout.ms`
@@ -48,6 +52,8 @@ impl Default for Options {
         Options {
             bootstrap: Vec::new(),
             client_id: "vltava".to_owned(),
+            api_timeout_ms: 60_000,
+            retries_max: i32::MAX.cast_unsigned(),
             request_timeout_ms: 30_000,
             connect_timeout_ms: 10_000,
             connect_timeout_ms_max: 30_000,

@@ -19,7 +19,10 @@ pub use consumer::{
     Spot,
 };
 pub use metadata::{Broker, Partition, Topic};
-pub use producer::{Acks, Delivery, Message, NotTaken, Place, Producer, ProducerOptions, SendError, Taken};
+pub use producer::{
+    Acks, Delivery, NotTaken, Partitioner, Partitioning, Place, Producer, ProducerMetrics, ProducerOptions,
+    ProducerRecord, SendError, Taken,
+};
 pub use record::Codec;
 
 pub use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId, Uuid};

@@ -67,7 +67,10 @@ impl Problem {
                 let hint = hint(refused.code, refused.message.is_some());
                 Problem::failed(format!("{doing}: {refused}{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
             }
-            Error::Unsupported | Error::Closed => Problem::failed(format!("{doing}: {error}")),
+            Error::BadOption(problem) => Problem::usage(problem),
+            Error::Unsupported | Error::Closed | Error::Serialization(_) => {
+                Problem::failed(format!("{doing}: {error}"))
+            }
         }
     }
 }

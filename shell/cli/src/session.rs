@@ -57,6 +57,7 @@ impl Connection {
             bootstrap: vltava_client::addresses(&self.bootstrap)?,
             client_id: "vltava-cli".to_owned(),
             request_timeout_ms: timeout_ms,
+            api_timeout_ms: timeout_ms,
             connect_timeout_ms: timeout_ms.min(10_000),
             ..Options::default()
         };

@@ -4,15 +4,14 @@
 
 use crate::clock::{Clock, seed};
 use crate::consumer::Consumer;
-use crate::driver::{Engine, Shared};
+use crate::dial::Dialer;
+use crate::driver::{Engine, Owner, Shared, forward};
 use crate::error::Error;
 use crate::link::address;
+use crate::options::AdminConfig;
 use crate::producer::Producer;
 use client::admin::*;
-use client::{
-    ConsumerOptions, Event, Failure, Instant, NodeId, Now, Offset, Options, ProducerOptions, Spot, Target, Text, Topic,
-    Transmit,
-};
+use client::{ConsumerOptions, Failure, NodeId, Now, Offset, Options, ProducerOptions, Spot, Target, Text, Topic};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -22,12 +21,13 @@ pub(crate) const RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// A connection to a cluster. Cloning it is cheap and shares the connections.
 ///
-/// Every question takes `request.timeout.ms` of the options at most (30 s where nothing is set) and then fails with
+/// Every question takes `default.api.timeout.ms` of the options at most (60 s where nothing is set) and then fails with
 /// [`Error::TimedOut`].
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Shared<Asking>,
     options: Options,
+    dialer: Dialer,
     clock: Clock,
 }
 
@@ -44,15 +44,23 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] once each of `options.bootstrap` has failed, or none has answered in the time for connecting.
-    pub async fn with_options(mut options: Options) -> Result<Client, Error> {
-        options.seed = seed();
+    pub async fn with_options(options: Options) -> Result<Client, Error> {
+        Client::new(options.into()).await
+    }
+
+    /// Connects as the options say: see [`AdminConfig`].
+    ///
+    /// # Errors
+    /// As `with_options`, and [`Error::BadOption`] where `bootstrap.servers` is empty.
+    pub async fn new(config: AdminConfig) -> Result<Client, Error> {
+        let (options, dialer) = config.ready(|options| options)?;
         let clock = Clock::start();
         let (reply, answer) = oneshot::channel();
         let left = options.bootstrap.iter().map(|(host, port)| address(host, *port)).collect();
         let mut engine = Admin::new(options.clone());
         engine.cluster.learn(clock.now().at);
         let asking = Asking { engine, open: HashMap::new(), hello: Some(Hello { left, reply }), problems: Vec::new() };
-        let client = Client { shared: Shared::start(asking, clock), options, clock };
+        let client = Client { shared: Owner::start(asking, clock, dialer.clone()), options, dialer, clock };
         let patience = Duration::from_millis(client.options.connect_timeout_ms);
         match tokio::time::timeout(patience, answer).await {
             Ok(answered) => answered.map_err(|_| Error::Closed)??,
@@ -70,7 +78,7 @@ impl Client {
     pub fn producer(&self, mut options: ProducerOptions) -> Producer {
         let allow_auto_create_topics = options.cluster.allow_auto_create_topics;
         options.cluster = Options { seed: seed(), allow_auto_create_topics, ..self.options.clone() };
-        Producer::start(options, self.clock)
+        Producer::start(options, self.clock, self.dialer.clone())
     }
 
     /// A consumer with connections of its own. `options.cluster` is taken from this client.
@@ -78,7 +86,7 @@ impl Client {
     pub fn consumer(&self, mut options: ConsumerOptions) -> Consumer {
         let allow_auto_create_topics = options.cluster.allow_auto_create_topics;
         options.cluster = Options { seed: seed(), allow_auto_create_topics, ..self.options.clone() };
-        Consumer::start(options, self.clock)
+        Consumer::start(options, self.clock, self.dialer.clone())
     }
 
     /// All topics, internal ones too, and the brokers.
@@ -274,7 +282,7 @@ impl Client {
 
     pub(crate) async fn ask<Q: Question>(&self, target: Target, question: Q) -> Result<Q::Answer, Error> {
         let (reply, answer) = oneshot::channel();
-        let timeout_ms = self.options.request_timeout_ms;
+        let timeout_ms = self.options.api_timeout_ms;
         let request = question.request();
         self.shared.with(|asking, now| {
             let task = asking.engine.ask(now.at, target, request, timeout_ms);
@@ -287,7 +295,7 @@ impl Client {
 
     /// The moment at which a question is no longer asked again.
     pub(crate) fn give_up(&self) -> tokio::time::Instant {
-        tokio::time::Instant::now() + Duration::from_millis(self.options.request_timeout_ms)
+        tokio::time::Instant::now() + Duration::from_millis(self.options.api_timeout_ms)
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -343,17 +351,7 @@ struct Asking {
 impl Engine for Asking {
     type News = ();
 
-    fn handle(&mut self, now: Now, event: Event<'_>) {
-        self.engine.handle(now.at, event);
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.engine.poll_transmit()
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        self.engine.next_wake()
-    }
+    forward!(now => now.at);
 
     fn settle(&mut self, _now: Now, _news: &mut ()) {
         while let Some((task, result)) = self.engine.poll() {
@@ -369,8 +367,6 @@ impl Engine for Asking {
             let _ = hello.reply.send(Err(Error::Unreachable { problems: self.problems.clone() }));
         }
     }
-
-    fn tell(_news: &mut ()) {}
 
     fn trouble(&mut self, problem: &str) {
         let Some(hello) = &mut self.hello else { return };

@@ -2,11 +2,11 @@
 //! steps.
 
 use crate::clock::Clock;
-use crate::driver::{Engine, Shared};
+use crate::dial::Dialer;
+use crate::driver::{Engine, Owner, Shared, forward};
 use crate::error::Error;
-use client::{
-    CommitError, Consumed, ConsumerEvent, ConsumerOptions, Event, Instant, Now, Offset, Spot, Text, Transmit,
-};
+use crate::options::ConsumerConfig;
+use client::{CommitError, Consumed, ConsumerEvent, ConsumerOptions, Now, Offset, Spot, Text};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,7 +35,16 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn start(options: ConsumerOptions, clock: Clock) -> Consumer {
+    /// Starts a consumer in the runtime that is current. It connects once there is something to read.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] where `bootstrap.servers` is empty.
+    pub fn new(config: ConsumerConfig) -> Result<Consumer, Error> {
+        let (options, dialer) = config.ready(|options| &mut options.cluster)?;
+        Ok(Consumer::start(options, Clock::start(), dialer))
+    }
+
+    pub(crate) fn start(options: ConsumerOptions, clock: Clock, dialer: Dialer) -> Consumer {
         let news = Arc::new(Notify::new());
         let reading = Reading {
             engine: client::Consumer::new(options),
@@ -44,7 +53,7 @@ impl Consumer {
             commits: HashMap::new(),
             closing: None,
         };
-        Consumer { shared: Shared::start(reading, clock), news }
+        Consumer { shared: Owner::start(reading, clock, dialer), news }
     }
 
     /// Reads these partitions and no others, each from an offset or from where `auto.offset.reset` says.
@@ -156,17 +165,7 @@ impl Reading {
 impl Engine for Reading {
     type News = ();
 
-    fn handle(&mut self, now: Now, event: Event<'_>) {
-        self.engine.handle(now.at, event);
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.engine.poll_transmit()
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        self.engine.next_wake()
-    }
+    forward!(now => now.at);
 
     fn settle(&mut self, _now: Now, _news: &mut ()) {
         self.take_events();
@@ -178,8 +177,6 @@ impl Engine for Reading {
             let _ = reply.send(());
         }
     }
-
-    fn tell(_news: &mut ()) {}
 
     fn abandon(&mut self, now: Now) {
         self.engine.close(now.at);

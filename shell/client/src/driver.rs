@@ -4,6 +4,7 @@
 //! there is something to do before the task would look anyway.
 
 use crate::clock::Clock;
+use crate::dial::Dialer;
 use crate::error::Error;
 use crate::link::{Heard, Link};
 use client::{Event, Instant, LinkId, Now, Transmit};
@@ -29,7 +30,7 @@ pub trait Engine: Send + 'static {
     fn next_wake(&self) -> Option<Instant>;
     fn settle(&mut self, now: Now, news: &mut Self::News);
     /// Leaves `news` empty.
-    fn tell(news: &mut Self::News);
+    fn tell(_news: &mut Self::News) {}
     /// A connection could not be made, or ended: its address and why.
     fn trouble(&mut self, _problem: &str) {}
     /// Nobody is left who could command: what is open is to be brought to an end.
@@ -40,10 +41,28 @@ pub trait Engine: Send + 'static {
     fn end(&mut self, news: &mut Self::News);
 }
 
-/// An engine that runs. Clones share it; when the last one is dropped it comes to its end.
-pub struct Shared<E: Engine>(Arc<Owner<E>>);
+/// What every engine does by itself; the second word is what it takes for the time.
+macro_rules! forward {
+    ($now:ident => $time:expr) => {
+        fn handle(&mut self, $now: client::Now, event: client::Event<'_>) {
+            self.engine.handle($time, event);
+        }
 
-struct Owner<E: Engine>(Arc<Inner<E>>);
+        fn poll_transmit(&mut self) -> Option<client::Transmit> {
+            self.engine.poll_transmit()
+        }
+
+        fn next_wake(&self) -> Option<client::Instant> {
+            self.engine.next_wake()
+        }
+    };
+}
+pub(crate) use forward;
+
+/// An engine that runs. Clones share it; when the last one is dropped it comes to its end.
+pub type Shared<E> = Arc<Owner<E>>;
+
+pub struct Owner<E: Engine>(Arc<Inner<E>>);
 
 struct Inner<E> {
     held: Mutex<Held<E>>,
@@ -57,6 +76,8 @@ struct Inner<E> {
 
 struct Held<E> {
     engine: E,
+    /// Both clocks as they were read last.
+    read: Now,
     /// When the task wakes by itself, unless it is kicked.
     armed: Instant,
     is_kicked: bool,
@@ -69,21 +90,11 @@ impl<E> Inner<E> {
     fn lock(&self) -> MutexGuard<'_, Held<E>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn note(&self, problem: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem.to_owned());
-    }
 }
 
-impl<E: Engine> Clone for Shared<E> {
-    fn clone(&self) -> Shared<E> {
-        Shared(self.0.clone())
-    }
-}
-
-impl<E: Engine> std::fmt::Debug for Shared<E> {
+impl<E: Engine> std::fmt::Debug for Owner<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("Owner").finish_non_exhaustive()
     }
 }
 
@@ -94,10 +105,17 @@ impl<E: Engine> Drop for Owner<E> {
     }
 }
 
-impl<E: Engine> Shared<E> {
+impl<E: Engine> Owner<E> {
     /// Starts an engine's task in the runtime that is current.
-    pub fn start(engine: E, clock: Clock) -> Shared<E> {
-        let held = Held { engine, armed: Instant(0), is_kicked: true, is_abandoned: false, has_ended: false };
+    pub fn start(engine: E, clock: Clock, dialer: Dialer) -> Shared<E> {
+        let held = Held {
+            engine,
+            read: clock.now(),
+            armed: Instant(0),
+            is_kicked: true,
+            is_abandoned: false,
+            has_ended: false,
+        };
         let inner = Arc::new(Inner {
             held: Mutex::new(held),
             kick: Notify::new(),
@@ -107,6 +125,7 @@ impl<E: Engine> Shared<E> {
         });
         let driver = Driver {
             inner: inner.clone(),
+            dialer,
             links: BTreeMap::new(),
             heard: Vec::new(),
             news: E::News::default(),
@@ -114,7 +133,7 @@ impl<E: Engine> Shared<E> {
             give_up: None,
         };
         tokio::spawn(driver.run());
-        Shared(Arc::new(Owner(inner)))
+        Arc::new(Owner(inner))
     }
 
     /// Commands the engine; the task sees to what follows from it.
@@ -130,12 +149,13 @@ impl<E: Engine> Shared<E> {
 
     /// As `with`, for a command that knows by when the engine has to be handled on its account.
     pub fn apply<R>(&self, command: impl FnOnce(&mut E, Now) -> (R, Option<Instant>)) -> Result<R, Error> {
-        let inner = &self.0.0;
+        let inner = &self.0;
         let mut held = inner.lock();
         if held.has_ended {
             return Err(Error::Closed);
         }
-        let (done, wake) = command(&mut held.engine, inner.clock.now());
+        let now = inner.clock.after(&mut held.read);
+        let (done, wake) = command(&mut held.engine, now);
         let is_kick = !held.is_kicked && wake.is_some_and(|wake| wake < held.armed);
         held.is_kicked |= is_kick;
         drop(held);
@@ -146,18 +166,19 @@ impl<E: Engine> Shared<E> {
     }
 
     pub fn trouble(&self) -> Option<String> {
-        self.0.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits in the engine's runtime, whichever is current.
     pub fn sleep(&self, patience: Duration) -> Sleep {
-        let _inside = self.0.0.runtime.enter();
+        let _inside = self.0.runtime.enter();
         tokio::time::sleep(patience)
     }
 }
 
 struct Driver<E: Engine> {
     inner: Arc<Inner<E>>,
+    dialer: Dialer,
     links: BTreeMap<LinkId, Link>,
     /// What the sockets have brought and the engine has not seen.
     heard: Vec<(LinkId, Heard)>,
@@ -207,6 +228,7 @@ impl<E: Engine> Driver<E> {
         let inner = self.inner.clone();
         let mut held = inner.lock();
         let now = inner.clock.now();
+        held.read = now;
         held.is_kicked = false;
         if held.is_abandoned && self.give_up.is_none() {
             self.give_up = Some(now.at.plus_ms(FAREWELL_MS));
@@ -239,16 +261,22 @@ impl<E: Engine> Driver<E> {
             Heard::Ended(why) => {
                 let problem = format!("{}: {why}", link.address);
                 self.links.remove(&id);
-                self.inner.note(&problem);
-                engine.trouble(&problem);
+                self.trouble(engine, problem);
                 engine.handle(now, Event::Closed(id));
             }
         }
     }
 
+    fn trouble(&self, engine: &mut E, problem: String) {
+        engine.trouble(&problem);
+        *self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+
     fn transmit(&mut self, engine: &mut E, transmit: Transmit) {
         match transmit {
-            Transmit::Connect { link, host, port } => drop(self.links.insert(link, Link::open(host, port))),
+            Transmit::Connect { link, host, port } => {
+                self.links.insert(link, Link::open(host, port, self.dialer.clone()));
+            }
             Transmit::Send { link, bytes } => {
                 if let Some(link) = self.links.get_mut(&link) {
                     link.outbox.push_back(bytes);
@@ -257,8 +285,7 @@ impl<E: Engine> Driver<E> {
             Transmit::Close { link, why } => {
                 if let (Some(closed), Some(why)) = (self.links.remove(&link), why) {
                     let problem = format!("{}: {why}", closed.address);
-                    self.inner.note(&problem);
-                    engine.trouble(&problem);
+                    self.trouble(engine, problem);
                 }
             }
         }

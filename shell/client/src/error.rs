@@ -19,6 +19,10 @@ pub enum Error {
     Disconnected { problem: Option<String> },
     /// The broker is too old, or too new, for this question.
     Unsupported,
+    /// An option is not known, not valid, not acted upon or contradicts another; it says what to write instead.
+    BadOption(String),
+    /// A key or value cannot be made into bytes, or bytes into one.
+    Serialization(String),
     /// The client, producer or consumer has ended.
     Closed,
 }
@@ -30,6 +34,8 @@ impl Error {
         match self {
             Error::Refused(refused) => Some(refused.code),
             Error::BadAddress(_)
+            | Error::BadOption(_)
+            | Error::Serialization(_)
             | Error::Unreachable { .. }
             | Error::TimedOut { .. }
             | Error::Disconnected { .. }
@@ -70,6 +76,7 @@ impl fmt::Display for Error {
             Error::Unsupported => {
                 f.write_str("the broker does not know this request in a version that this client speaks")
             }
+            Error::BadOption(problem) | Error::Serialization(problem) => f.write_str(problem),
             Error::Closed => f.write_str("it is closed"),
         }
     }

@@ -31,14 +31,19 @@ mod admin;
 mod clock;
 mod cluster;
 mod consumer;
+mod dial;
 mod driver;
 mod error;
 mod link;
+mod options;
 mod producer;
 mod records;
+pub mod serial;
 
 pub use admin::{Client, addresses};
 pub use bytes::Bytes;
+/// The name that [`ProducerRecord`] had.
+pub use client::ProducerRecord as Message;
 pub use client::admin::{
     ActiveProducer, Config, ConfigChange, ConfigSource, Each, Eligible, Feature, FeatureChange, Features, Group,
     GroupMember, ListedGroup, LogDir, NewTopic, OffsetAt, Overview, Quorum, QuorumReplica, Reassignment, Refused,
@@ -46,9 +51,13 @@ pub use client::admin::{
 };
 pub use client::{
     Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions,
-    LeaderEpoch, Message, NodeId, Offset, Options, Partition, PartitionIndex, Place, ProducerOptions, Reset, Spot,
-    Text, Timestamp, Topic, TopicId, Uuid,
+    LeaderEpoch, NodeId, Offset, Options, Partition, PartitionIndex, Partitioner, Partitioning, ProducerMetrics,
+    ProducerOptions, ProducerRecord, Reset, Spot, Text, Timestamp, Topic, TopicId, Uuid,
 };
 pub use consumer::{Consumer, Polled};
 pub use error::Error;
-pub use producer::{Producer, Sending};
+pub use options::{
+    ADMIN, AdminConfig, CONSUMER, Config as ClientConfig, ConsumerConfig, Definition, PRODUCER, ProducerConfig,
+    definitions,
+};
+pub use producer::{Producer, RecordMetadata, Sending};

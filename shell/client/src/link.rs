@@ -1,12 +1,12 @@
 //! One socket of an engine: connects, hands over what comes and sends what it is given. Must never know a request.
 
+use crate::dial::{Dialer, Stream};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::{Error, IoSlice, Result};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 /// Room for what comes, where the engine has not made more for an answer that it awaits.
 const READ_BYTES: usize = 64 << 10;
@@ -21,11 +21,6 @@ pub enum Heard {
     Received,
     Ended(String),
 }
-
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
-
-type Stream = Box<dyn Duplex>;
 
 enum State {
     Connecting(Pin<Box<dyn Future<Output = Result<Stream>> + Send>>),
@@ -46,15 +41,9 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn open(host: String, port: u16) -> Link {
+    pub fn open(host: String, port: u16, dialer: Dialer) -> Link {
         let address = address(&host, port);
-        let connecting = async move {
-            let stream = TcpStream::connect((host.as_str(), port)).await?;
-            // Small requests wait for nothing; where that cannot be set they are late, not wrong.
-            let _ = stream.set_nodelay(true);
-            let stream: Stream = Box::new(stream);
-            Ok(stream)
-        };
+        let connecting = async move { dialer.dial(&host, port).await };
         let state = State::Connecting(Box::pin(connecting));
         Link { address, inbox: BytesMut::new(), outbox: VecDeque::new(), state, is_unsent: false }
     }

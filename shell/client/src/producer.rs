@@ -1,10 +1,15 @@
 //! A producer: records in, delivery results out. Must never know how a batch is laid out.
 
 use crate::clock::Clock;
-use crate::driver::{Engine, Shared};
+use crate::dial::Dialer;
+use crate::driver::{Engine, Owner, Shared, forward};
 use crate::error::Error;
+use crate::options::ProducerConfig;
 use client::admin::Refused;
-use client::{Delivery, Event, Instant, Message, NotTaken, Now, Place, ProducerOptions, SendError, Transmit};
+use client::{
+    Delivery, ErrorCode, NotTaken, Now, Offset, Partition, PartitionIndex, Place, ProducerMetrics, ProducerOptions,
+    ProducerRecord, SendError, Text, Timestamp,
+};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,7 +19,7 @@ use tokio::sync::Notify;
 
 /// Sends records, in batches and in the order of each partition; with the default options each is stored once.
 ///
-/// Made by [`Client::producer`](crate::Client::producer). Cloning it is cheap; all clones send in one order. When the
+/// Made by [`Producer::new`] or [`Client::producer`](crate::Client::producer). Cloning it is cheap; all clones send in one order. When the
 /// last one is dropped, what was taken is still sent while the runtime lives; [`Producer::close`] waits for that.
 #[derive(Clone, Debug)]
 pub struct Producer {
@@ -25,12 +30,34 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn start(options: ProducerOptions, clock: Clock) -> Producer {
+    /// Starts a producer in the runtime that is current. It connects once there is something to send.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), vltava_client::Error> {
+    /// use vltava_client::{Producer, ProducerConfig, ProducerRecord};
+    ///
+    /// let config = ProducerConfig::from_map([("bootstrap.servers", "127.0.0.1:9092"), ("compression.type", "zstd")])?;
+    /// let producer = Producer::new(config)?;
+    /// let stored = producer.send(ProducerRecord::new("rivers", "Vltava").key("Praha")).await?.await?;
+    /// println!("{} {} {:?}", stored.topic, stored.partition, stored.offset);
+    /// producer.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] where `bootstrap.servers` is empty.
+    pub fn new(config: ProducerConfig) -> Result<Producer, Error> {
+        let (options, dialer) = config.ready(|options| &mut options.cluster)?;
+        Ok(Producer::start(options, Clock::start(), dialer))
+    }
+
+    pub(crate) fn start(options: ProducerOptions, clock: Clock, dialer: Dialer) -> Producer {
         let room = Arc::new(Notify::new());
         let block = Duration::from_millis(options.block_ms_max);
         let sender =
             Sender { engine: client::Producer::new(options), room: room.clone(), metadata_epoch: 0, trouble: None };
-        Producer { shared: Shared::start(sender, clock), room, block }
+        Producer { shared: Owner::start(sender, clock, dialer), room, block }
     }
 
     /// Takes a record, waiting while `buffer.memory` is full or the topic is not known yet. What becomes of the record
@@ -42,36 +69,83 @@ impl Producer {
     /// is too large or whose topic cannot be written to, [`Error::Closed`] where the runtime is shutting down. The
     /// returned future fails with [`Error::Refused`] where the broker does not take the record, and with
     /// [`Error::TimedOut`] after `delivery.timeout.ms` (two minutes where nothing else is set).
-    pub async fn send(&self, message: Message) -> Result<Sending, Error> {
+    pub async fn send(&self, record: ProducerRecord) -> Result<Sending, Error> {
         // A loop that never has to wait would keep this thread from its other tasks.
         tokio::task::consume_budget().await;
-        match self.offer(&message)? {
+        match self.offer(&record)? {
             Ok(sending) => Ok(sending),
-            Err(_) => self.send_when_possible(&message).await,
+            Err(_) => self.when_possible(|| self.offer(&record), &record.topic, record.partition).await,
         }
     }
 
-    async fn send_when_possible(&self, message: &Message) -> Result<Sending, Error> {
+    /// As `send`, with a function that is called with what became of the record: once, also where it was not taken. It
+    /// runs where answers are read, so that it must not block.
+    pub async fn send_with(
+        &self,
+        record: ProducerRecord,
+        callback: impl FnOnce(Result<RecordMetadata, Error>) + Send + 'static,
+    ) {
+        match self.send(record).await {
+            Ok(sending) => sending.call_back(Box::new(callback)),
+            Err(error) => callback(Err(error)),
+        }
+    }
+
+    /// The partitions of a topic, which is asked about where it is not known.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] after `max.block.ms`, or [`Error::Refused`] where there is no such topic.
+    pub async fn partitions_for(&self, topic: impl Into<Text>) -> Result<Vec<Partition>, Error> {
+        let topic = topic.into();
+        let ask = || self.shared.apply(|sender, now| (sender.engine.partitions(now, &topic), Some(now.at)));
+        self.when_possible(ask, &topic, None).await
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.shared.with(|sender, _| sender.engine.metrics()).unwrap_or_default()
+    }
+
+    /// Tries until it is taken, as long as `max.block.ms` allows.
+    async fn when_possible<R>(
+        &self,
+        attempt: impl Fn() -> Result<Result<R, NotTaken>, Error>,
+        topic: &Text,
+        partition: Option<PartitionIndex>,
+    ) -> Result<R, Error> {
         let mut give_up = pin!(self.shared.sleep(self.block));
         loop {
             let mut room = pin!(self.room.notified());
             room.as_mut().enable();
-            let reason = match self.offer(message)? {
-                Ok(sending) => return Ok(sending),
+            let reason = match attempt()? {
+                Ok(done) => return Ok(done),
+                // Waiting does not help.
+                Err(NotTaken::Unknown(
+                    code @ (ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+                )) => return Err(Error::of_code(code)),
                 Err(reason) => reason,
             };
             tokio::select! {
                 () = room => {}
-                () = give_up.as_mut() => return Err(self.blocked(message, &reason)),
+                () = give_up.as_mut() => return Err(self.blocked(topic, partition, &reason)),
             }
         }
     }
 
-    fn offer(&self, message: &Message) -> Result<Result<Sending, NotTaken>, Error> {
-        let offered = self.shared.apply(|sender, now| match sender.engine.send(now, message) {
+    fn offer(&self, record: &ProducerRecord) -> Result<Result<Sending, NotTaken>, Error> {
+        let offered = self.shared.apply(|sender, now| match sender.engine.send(now, record) {
             Ok(taken) => {
-                let sending = Sending { batch: taken.ticket.clone(), index: taken.index, waiting: None };
-                (Ok(sending), taken.wake)
+                if taken.index == 0 {
+                    // A batch has one topic.
+                    let _ = taken.ticket.topic.set(record.topic.detached());
+                }
+                let (batch, index, timestamp) = (taken.ticket.clone(), taken.index, taken.timestamp);
+                let size = |part: &Option<bytes::Bytes>| {
+                    part.as_ref().map(|bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+                };
+                let sizes = (size(&record.key), size(&record.value));
+                (Ok(Sending { batch, index, timestamp, sizes, waiting: None }), taken.wake)
             }
             Err(reason) => (Err(reason), Some(now.at)),
         })?;
@@ -82,9 +156,8 @@ impl Producer {
     }
 
     /// What a record waited for in vain.
-    fn blocked(&self, message: &Message, reason: &NotTaken) -> Error {
-        let topic = &message.topic;
-        let what = match (reason, message.partition) {
+    fn blocked(&self, topic: &Text, partition: Option<PartitionIndex>, reason: &NotTaken) -> Error {
+        let what = match (reason, partition) {
             (NotTaken::Unknown(code), _) if !code.is_ok() => return Error::of_code(*code),
             (NotTaken::Unknown(_), Some(partition)) => format!("no partition {partition} of topic `{topic}` is known"),
             (NotTaken::Unknown(_), None) => format!("nothing is known of topic `{topic}`"),
@@ -102,7 +175,7 @@ impl Producer {
         });
         // An engine that has ended has nothing left.
         for batch in open.unwrap_or_default() {
-            let _ = Sending { batch, index: 0, waiting: None }.await;
+            batch.done().await;
         }
     }
 
@@ -110,61 +183,141 @@ impl Producer {
     pub async fn close(self) {
         self.flush().await;
     }
+
+    /// As `close`, but gives up what is not delivered in time: it fails with [`Error::Closed`], and may yet be stored.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] where something was given up.
+    pub async fn close_within(self, patience: Duration) -> Result<(), Error> {
+        let give_up = self.shared.sleep(patience);
+        tokio::select! {
+            () = self.flush() => return Ok(()),
+            () = give_up => {}
+        }
+        self.shared.apply(|sender, now| (sender.engine.abort(), Some(now.at)))?;
+        let problem = format!("not everything was delivered within {} ms", patience.as_millis());
+        Err(Error::TimedOut { problem: Some(problem) })
+    }
 }
 
-/// The delivery of one record: resolves to its place, or to why it has none.
+/// Where a record was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMetadata {
+    pub topic: Text,
+    pub partition: PartitionIndex,
+    /// Unknown with `acks=0`, and where the broker only knows that it has the record already.
+    pub offset: Option<Offset>,
+    /// The record's own, or when the broker appended it where the topic dates records so.
+    pub timestamp: Timestamp,
+    /// In bytes; none where there is no key.
+    pub serialized_key_size: Option<u32>,
+    pub serialized_value_size: Option<u32>,
+}
+
+/// The delivery of one record: resolves to where it is, or to why it is nowhere.
 #[derive(Debug)]
 pub struct Sending {
     batch: Arc<Batch>,
     index: i32,
+    timestamp: Timestamp,
+    sizes: (Option<u32>, Option<u32>),
     /// Which of the batch's wakers is this one's.
     waiting: Option<usize>,
 }
 
+impl Sending {
+    fn metadata(&self, outcome: &Outcome) -> Result<RecordMetadata, Error> {
+        let Place { partition, offset, append_time } = outcome.clone()?.plus(self.index);
+        Ok(RecordMetadata {
+            topic: self.batch.topic.get().cloned().unwrap_or_default(),
+            partition,
+            offset,
+            timestamp: append_time.unwrap_or(self.timestamp),
+            serialized_key_size: self.sizes.0,
+            serialized_value_size: self.sizes.1,
+        })
+    }
+
+    fn call_back(self, callback: Callback) {
+        let batch = self.batch.clone();
+        let mut waiting = batch.waiting();
+        // The outcome is set before those who wait are looked at.
+        let Some(outcome) = batch.outcome.get() else { return waiting.callbacks.push((self, callback)) };
+        drop(waiting);
+        callback(self.metadata(outcome));
+    }
+}
+
 impl Future for Sending {
-    type Output = Result<Place, Error>;
+    type Output = Result<RecordMetadata, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let sending = &mut *self;
-        if sending.batch.outcome.get().is_none() {
-            let mut wakers = sending.batch.wakers();
-            // The outcome is set before the wakers are looked at.
-            if sending.batch.outcome.get().is_none() {
-                match sending.waiting {
-                    Some(at) => wakers[at].clone_from(context.waker()),
-                    None => {
-                        sending.waiting = Some(wakers.len());
-                        wakers.push(context.waker().clone());
-                    }
-                }
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(match sending.batch.outcome.get() {
-            Some(Ok(place)) => Ok(place.plus(sending.index)),
-            Some(Err(error)) => Err(error.clone()),
-            None => Err(Error::Closed),
-        })
+        let outcome = std::task::ready!(sending.batch.poll(&mut sending.waiting, context));
+        Poll::Ready(sending.metadata(outcome))
     }
 }
+
+type Outcome = Result<Place, Error>;
+type Callback = Box<dyn FnOnce(Result<RecordMetadata, Error>) + Send>;
 
 /// What became of a batch, for all who hold one of its records.
 #[derive(Debug, Default)]
 struct Batch {
-    outcome: OnceLock<Result<Place, Error>>,
-    wakers: Mutex<Vec<Waker>>,
+    topic: OnceLock<Text>,
+    outcome: OnceLock<Outcome>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    wakers: Vec<Waker>,
+    callbacks: Vec<(Sending, Callback)>,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} wakers, {} callbacks", self.wakers.len(), self.callbacks.len())
+    }
 }
 
 impl Batch {
-    fn wakers(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resolve(&self, outcome: Result<Place, Error>) {
+    fn poll(&self, slot: &mut Option<usize>, context: &mut Context<'_>) -> Poll<&Outcome> {
+        if let Some(outcome) = self.outcome.get() {
+            return Poll::Ready(outcome);
+        }
+        let mut waiting = self.waiting();
+        // The outcome is set before those who wait are looked at.
+        if let Some(outcome) = self.outcome.get() {
+            return Poll::Ready(outcome);
+        }
+        match *slot {
+            Some(at) => waiting.wakers[at].clone_from(context.waker()),
+            None => {
+                *slot = Some(waiting.wakers.len());
+                waiting.wakers.push(context.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    async fn done(&self) {
+        let mut slot = None;
+        std::future::poll_fn(|context| self.poll(&mut slot, context).map(drop)).await;
+    }
+
+    fn resolve(&self, outcome: Outcome) {
         // A batch has one end.
-        let _ = self.outcome.set(outcome);
-        let wakers = std::mem::take(&mut *self.wakers());
+        let outcome = self.outcome.get_or_init(|| outcome);
+        let Waiting { wakers, callbacks } = std::mem::take(&mut *self.waiting());
         wakers.into_iter().for_each(Waker::wake);
+        for (sending, callback) in callbacks {
+            callback(sending.metadata(outcome));
+        }
     }
 }
 
@@ -172,6 +325,7 @@ fn failed(error: SendError, trouble: Option<&str>) -> Error {
     match error {
         SendError::Refused { code, message } => Error::Refused(Refused { code, message }),
         SendError::TimedOut { .. } => Error::TimedOut { problem: trouble.map(ToOwned::to_owned) },
+        SendError::Aborted => Error::Closed,
     }
 }
 
@@ -183,19 +337,9 @@ struct Sender {
 }
 
 impl Engine for Sender {
-    type News = Vec<(Arc<Batch>, Result<Place, Error>)>;
+    type News = Vec<(Arc<Batch>, Outcome)>;
 
-    fn handle(&mut self, now: Now, event: Event<'_>) {
-        self.engine.handle(now, event);
-    }
-
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.engine.poll_transmit()
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        self.engine.next_wake()
-    }
+    forward!(now => now);
 
     fn settle(&mut self, _now: Now, news: &mut Self::News) {
         let before = (news.len(), self.metadata_epoch);

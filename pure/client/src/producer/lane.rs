@@ -1,6 +1,6 @@
 //! What a producer has for one partition: the batch that fills, those that wait and those under way, in their order.
 
-use super::{Message, ProducerOptions};
+use super::{ProducerOptions, ProducerRecord};
 use bytes::Bytes;
 use record::{Builder, Template};
 use std::collections::VecDeque;
@@ -41,14 +41,6 @@ pub struct Batch<T> {
     pub stamp: Option<Stamp>,
     not_before: Instant,
     pub failed: u32,
-}
-
-/// What became of appending.
-pub struct Appended {
-    /// The record's place in its batch.
-    pub index: i32,
-    /// The batch could not leave before this record, or could not leave so soon.
-    pub is_news: bool,
 }
 
 impl<T> Batch<T> {
@@ -92,7 +84,7 @@ pub enum Verdict {
     Refused,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lane<T> {
     /// In order; the last one may still fill.
     queue: VecDeque<Batch<T>>,
@@ -103,16 +95,15 @@ pub struct Lane<T> {
     next_serial: u64,
 }
 
-impl<T> Default for Lane<T> {
-    fn default() -> Lane<T> {
-        let (queue, in_flight) = (VecDeque::new(), Vec::new());
-        Lane { queue, in_flight, next_sequence: 0, is_known: false, next_serial: 0 }
-    }
-}
-
 impl<T: Default> Lane<T> {
-    /// Adds a record of this size.
-    pub fn append(&mut self, now: Now, message: &Message, size: usize, options: &ProducerOptions) -> Appended {
+    /// Adds a record of this size: its place in its batch, and whether that could not leave before, or not so soon.
+    pub fn append(
+        &mut self,
+        now: Now,
+        message: &ProducerRecord,
+        size: usize,
+        options: &ProducerOptions,
+    ) -> (i32, bool) {
         let is_new = !self.queue.back().is_some_and(|batch| batch.has_room(size, options.batch_bytes));
         let was_full = is_new && self.queue.len() == 1 && self.is_full(options);
         if is_new {
@@ -130,7 +121,7 @@ impl<T: Default> Lane<T> {
         batch.last_bytes = size;
         let is_filled = !batch.has_room(size, options.batch_bytes);
         let is_news = if is_new { !was_full } else { is_filled && self.queue.len() == 1 };
-        Appended { index, is_news }
+        (index, is_news)
     }
 
     fn open(&mut self, now: Instant, options: &ProducerOptions) {
@@ -172,13 +163,25 @@ impl<T> Lane<T> {
         self.queue.len() > 1 || self.queue.front().is_some_and(is_filled)
     }
 
+    pub fn take_all(&mut self) -> Vec<Batch<T>> {
+        self.queue.drain(..).chain(self.in_flight.drain(..)).collect()
+    }
+
     /// Batches that wait and those under way.
     pub fn batches(&self) -> impl Iterator<Item = &Batch<T>> {
         self.queue.iter().chain(&self.in_flight)
     }
 
-    pub fn is_waiting(&self) -> bool {
-        !self.queue.is_empty()
+    /// Batches that wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether its broker takes nothing: what could have gone has waited for `partitioner.availability.timeout.ms`.
+    pub fn is_stuck(&self, now: Instant, options: &ProducerOptions) -> bool {
+        let wait_ms = options.linger_ms.saturating_add(options.availability_timeout_ms);
+        let waits = |front: &Batch<T>| front.opened.plus_ms(wait_ms) < now;
+        options.availability_timeout_ms > 0 && self.queue.front().is_some_and(waits)
     }
 
     /// Lets what waits go without waiting for company.

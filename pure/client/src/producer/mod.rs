@@ -8,9 +8,11 @@ mod partitioner;
 mod topics;
 
 use crate::cluster::{Call, Cluster, Failure, Options, Target};
+use crate::metadata::Partition;
 use crate::{Event, Transmit};
 use bytes::Bytes;
 use lane::{Batch, Lane, Verdict};
+pub use partitioner::{Partitioner, Partitioning};
 use record::Codec;
 use std::collections::{BTreeMap, VecDeque};
 use topics::Topics;
@@ -36,8 +38,6 @@ pub struct ProducerOptions {
     pub acks: Acks,
     /// `enable.idempotence`; needs acks of all.
     pub idempotent: bool,
-    /// `retries`
-    pub retries_max: u32,
     /// `linger.ms`
     pub linger_ms: u64,
     /// `batch.size`
@@ -50,6 +50,14 @@ pub struct ProducerOptions {
     pub delivery_timeout_ms: u64,
     /// `max.block.ms`: how long a record may wait for room or for its topic. For the engine's user to heed.
     pub block_ms_max: u64,
+    /// `partitioner.class`
+    pub partitioning: Partitioning,
+    /// `partitioner.ignore.keys`
+    pub ignores_keys: bool,
+    /// `partitioner.adaptive.partitioning.enable`
+    pub is_adaptive: bool,
+    /// `partitioner.availability.timeout.ms`
+    pub availability_timeout_ms: u64,
     /// `metadata.max.idle.ms`
     pub metadata_idle_ms_max: u64,
     /// `max.in.flight.requests.per.connection`
@@ -64,13 +72,16 @@ impl Default for ProducerOptions {
             cluster: Options::default(),
             acks: Acks::All,
             idempotent: true,
-            retries_max: i32::MAX.cast_unsigned(),
             linger_ms: 5,
             batch_bytes: 16_384,
             request_bytes_max: 1 << 20,
             buffer_bytes: 32 << 20,
             delivery_timeout_ms: 120_000,
             block_ms_max: 60_000,
+            partitioning: Partitioning::Default,
+            ignores_keys: false,
+            is_adaptive: true,
+            availability_timeout_ms: 0,
             metadata_idle_ms_max: 300_000,
             in_flight_max: 5,
             codec: (Codec::None, 0),
@@ -80,7 +91,7 @@ impl Default for ProducerOptions {
 
 /// A record to send.
 #[derive(Clone, Debug, Default)]
-pub struct Message {
+pub struct ProducerRecord {
     pub topic: Text,
     /// Chosen by the key, or in turn where there is none, unless it is given.
     pub partition: Option<PartitionIndex>,
@@ -91,7 +102,28 @@ pub struct Message {
     pub headers: Vec<(Text, Option<Bytes>)>,
 }
 
-impl Message {
+impl ProducerRecord {
+    pub fn new(topic: impl Into<Text>, value: impl Into<Bytes>) -> ProducerRecord {
+        ProducerRecord { topic: topic.into(), value: Some(value.into()), ..ProducerRecord::default() }
+    }
+
+    pub fn key(self, key: impl Into<Bytes>) -> ProducerRecord {
+        ProducerRecord { key: Some(key.into()), ..self }
+    }
+
+    pub fn partition(self, partition: i32) -> ProducerRecord {
+        ProducerRecord { partition: Some(PartitionIndex(partition)), ..self }
+    }
+
+    pub fn timestamp(self, timestamp: Timestamp) -> ProducerRecord {
+        ProducerRecord { timestamp: Some(timestamp), ..self }
+    }
+
+    pub fn header(mut self, name: impl Into<Text>, value: impl Into<Bytes>) -> ProducerRecord {
+        self.headers.push((name.into(), Some(value.into())));
+        self
+    }
+
     fn size_bytes(&self) -> usize {
         let part = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + part(value) + 10).sum();
@@ -123,6 +155,8 @@ pub enum SendError {
     Refused { code: ErrorCode, message: Option<String> },
     /// `delivery.timeout.ms` has passed. The record may have been stored where it was sent at all.
     TimedOut { was_sent: bool },
+    /// The producer was closed before it was delivered.
+    Aborted,
 }
 
 /// Why a record was not taken.
@@ -157,6 +191,18 @@ pub struct Delivery<T> {
     pub count: i32,
     /// Where its first record went.
     pub result: Result<Place, SendError>,
+}
+
+/// What a producer has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProducerMetrics {
+    pub records_delivered: u64,
+    pub records_failed: u64,
+    pub batches_delivered: u64,
+    pub batches_retried: u64,
+    pub requests_sent: u64,
+    pub bytes_sent: u64,
+    pub bytes_buffered: usize,
 }
 
 /// A topic by its number in the table, and a partition of it.
@@ -197,6 +243,7 @@ pub struct Producer<T> {
     buffered_bytes: usize,
     deliveries: VecDeque<Delivery<T>>,
     metadata_epoch: u64,
+    metrics: ProducerMetrics,
     /// The latest moment that was heard of.
     now: Instant,
 }
@@ -216,18 +263,21 @@ impl<T: Default> Producer<T> {
             buffered_bytes: 0,
             deliveries: VecDeque::new(),
             metadata_epoch: 0,
+            metrics: ProducerMetrics::default(),
             now: Instant(0),
         }
     }
 
     /// Takes a record; what becomes of it comes out of `poll_delivery` with its batch's ticket. Sends nothing by itself:
     /// that is for `handle`.
-    pub fn send(&mut self, now: Now, message: &Message) -> Result<Taken<'_, T>, NotTaken> {
+    pub fn send(&mut self, now: Now, message: &ProducerRecord) -> Result<Taken<'_, T>, NotTaken> {
         let size = message.size_bytes();
         if size > self.options.request_bytes_max.min(self.options.buffer_bytes) {
             return Err(NotTaken::Refused(self.too_large(size)));
         }
         if self.buffered_bytes + size > self.options.buffer_bytes {
+            // What waits for company holds the memory that is waited for.
+            self.topics.lanes_mut().for_each(Lane::hurry);
             return Err(NotTaken::Full);
         }
         let at = self.topics.find(&message.topic);
@@ -244,10 +294,15 @@ impl<T: Default> Producer<T> {
                 self.cluster.topic(&message.topic).map_or(ErrorCode::NONE, |known| known.error),
             ));
         }
-        let partition = topic.partition(message, size, &self.options, &mut self.cluster.rng);
+        let partition = match message.partition {
+            Some(partition) => partition,
+            None => topic.partition(now.at, (message, size), &self.options, &mut self.cluster).map_err(|why| {
+                let code = ErrorCode::INVALID_RECORD;
+                NotTaken::Refused(SendError::Refused { code, message: Some(why) })
+            })?,
+        };
         let spot = (at, partition);
-        let appended = topic.lane(partition).append(now, message, size, &self.options);
-        let (index, is_news) = (appended.index, appended.is_news);
+        let (index, is_news) = topic.lane(partition).append(now, message, size, &self.options);
         self.buffered_bytes += size;
         let wake = if is_news { self.news(now.at, spot) } else { None };
         Ok(Taken {
@@ -298,10 +353,28 @@ impl<T: Default> Producer<T> {
         self.buffered_bytes == 0
     }
 
-    /// Bytes of the records whose delivery is open.
     #[must_use]
-    pub fn buffered_bytes(&self) -> usize {
-        self.buffered_bytes
+    pub fn metrics(&self) -> ProducerMetrics {
+        ProducerMetrics { bytes_buffered: self.buffered_bytes, ..self.metrics }
+    }
+
+    /// The partitions of a topic, which is asked about where it is not known.
+    pub fn partitions(&mut self, now: Now, topic: &Text) -> Result<Vec<Partition>, NotTaken> {
+        self.cluster.want(now.at, topic);
+        match self.cluster.topic(topic) {
+            Some(known) if !known.partitions.is_empty() => Ok(known.partitions.clone()),
+            known => Err(NotTaken::Unknown(known.map_or(ErrorCode::NONE, |known| known.error))),
+        }
+    }
+
+    /// Gives up all records whose delivery is open; those that were sent may yet be stored.
+    pub fn abort(&mut self) {
+        for batch in self.topics.lanes_mut().flat_map(Lane::take_all).collect::<Vec<_>>() {
+            if batch.stamp.is_some() {
+                self.spend_identity();
+            }
+            self.deliver(batch, Err(SendError::Aborted));
+        }
     }
 
     #[must_use]
@@ -365,6 +438,14 @@ impl<T: Default> Producer<T> {
 
     fn deliver(&mut self, batch: Batch<T>, result: Result<Place, SendError>) {
         self.buffered_bytes -= batch.charged_bytes;
+        let (metrics, count) = (&mut self.metrics, u64::from(batch.count.unsigned_abs()));
+        match &result {
+            Ok(_) => {
+                metrics.records_delivered += count;
+                metrics.batches_delivered += 1;
+            }
+            Err(_) => metrics.records_failed += count,
+        }
         self.deliveries.push_back(Delivery { ticket: batch.ticket, count: batch.count, result });
     }
 }
@@ -384,7 +465,8 @@ impl<T: Default> Producer<T> {
         };
         let mut by_leader: BTreeMap<NodeId, Vec<Spot>> = BTreeMap::new();
         let lines = &self.topics.lines;
-        self.topics.active.retain(|(at, partition)| lines[*at].is_waiting(*partition));
+        let waits = |lane: &Lane<T>| lane.waiting() > 0;
+        self.topics.active.retain(|(at, partition)| lines[*at].existing(*partition).is_some_and(waits));
         for spot in &self.topics.active {
             let line = &self.topics.lines[spot.0];
             let is_due = |lane: &Lane<T>| lane.is_due(now.at, stamp.is_some(), &self.options);
@@ -416,6 +498,7 @@ impl<T: Default> Producer<T> {
             let Some((serial, batch)) = line.lane(spot.1).take(identity, room) else { continue };
             // The first batch goes whatever its size; the broker has its own limit.
             room = room.min(self.options.request_bytes_max).saturating_sub(batch.len());
+            self.metrics.bytes_sent += batch.len() as u64;
             let topic_id = self.cluster.topic(&line.name).map_or(TopicId::ZERO, |known| known.id);
             let topic = topics.entry(spot.0).or_insert_with(|| TopicProduceData {
                 name: line.name.clone(),
@@ -441,6 +524,7 @@ impl<T: Default> Producer<T> {
         let topic_data = topics.into_values().collect();
         let request = ProduceRequest { acks, timeout_ms, topic_data, ..Default::default() };
         let call = self.cluster.call(now.at, Target::Node(leader), request);
+        self.metrics.requests_sent += 1;
         self.requests.insert(call, taken);
     }
 
@@ -555,13 +639,14 @@ impl<T: Default> Producer<T> {
     /// Sends a batch once more, unless that was done as often as `retries` allows: then it has failed with this code.
     fn again(&mut self, now: Now, spot: Spot, serial: u64, code: ErrorCode) {
         let Some(lane) = self.topics.lane(spot) else { return };
-        if lane.failed(serial) >= self.options.retries_max {
+        if lane.failed(serial) >= self.options.cluster.retries_max {
             if let Some(batch) = lane.finish(serial) {
                 self.spend_identity();
                 self.deliver(batch, Err(SendError::Refused { code, message: None }));
             }
             return;
         }
+        self.metrics.batches_retried += 1;
         let wait_ms = self.cluster.backoff_ms(lane.failed(serial));
         lane.put_back(serial, now.at.plus_ms(wait_ms));
         self.topics.active.insert(spot);

@@ -1,11 +1,11 @@
 //! The table of the topics that a producer sends to, each with the lanes of its partitions.
 
 use super::lane::Lane;
-use super::partitioner::{self, Sticky};
-use super::{Message, ProducerOptions, Spot};
+use super::partitioner::{self, Partitioning, Sticky};
+use super::{ProducerOptions, ProducerRecord, Spot};
 use crate::cluster::Cluster;
 use std::collections::{BTreeMap, BTreeSet};
-use types::{Instant, PartitionIndex, Rng, Text};
+use types::{Instant, PartitionIndex, Text};
 
 #[derive(Debug)]
 pub struct Line<T> {
@@ -18,9 +18,11 @@ pub struct Line<T> {
     /// By partition, as far as records were sent there.
     lanes: Vec<Lane<T>>,
     sticky: Sticky,
+    /// Whose turn it is with `RoundRobin`.
+    turn: i32,
 }
 
-impl<T> Line<T> {
+impl<T: Default> Line<T> {
     pub fn update(&mut self, cluster: &Cluster) {
         let count = cluster.topic(&self.name).map_or(0, |known| known.partitions.len());
         self.count = i32::try_from(count).unwrap_or(i32::MAX);
@@ -36,31 +38,63 @@ impl<T> Line<T> {
         is_idle
     }
 
-    /// Where a record of this size goes, whose partition exists if it names one.
+    /// Where a record of this size goes that names no partition.
     pub fn partition(
         &mut self,
-        message: &Message,
-        size: usize,
+        now: Instant,
+        (record, size): (&ProducerRecord, usize),
         options: &ProducerOptions,
-        rng: &mut Rng,
-    ) -> PartitionIndex {
-        if let Some(partition) = message.partition {
-            return partition;
+        cluster: &mut Cluster,
+    ) -> Result<PartitionIndex, String> {
+        match (&options.partitioning, &record.key) {
+            (Partitioning::Default, Some(key)) if !options.ignores_keys => Ok(partitioner::of_key(key, self.count)),
+            (Partitioning::Default | Partitioning::UniformSticky, _) => Ok(self.stick(now, size, options, cluster)),
+            (Partitioning::RoundRobin, _) => Ok(self.take_turns(cluster)),
+            (Partitioning::Custom(custom), _) => {
+                let topic = cluster.topic(&self.name).ok_or("nothing is known of its topic")?;
+                let chosen = custom.partition(record, topic)?;
+                let is_there = topic.partition(chosen).is_some();
+                is_there.then_some(chosen).ok_or_else(|| {
+                    format!("the partitioner chose partition {chosen} of {}, which has {}", self.name, self.count)
+                })
+            }
         }
-        if let Some(key) = &message.key {
-            return partitioner::of_key(key, self.count);
-        }
+    }
+
+    fn stick(&mut self, now: Instant, size: usize, options: &ProducerOptions, cluster: &mut Cluster) -> PartitionIndex {
         let lanes = &self.lanes;
         let has_room = |at: PartitionIndex| existing(lanes, at).is_none_or(|lane| lane.takes_another(size, options));
-        self.sticky.next((self.count, size), options.batch_bytes, has_room, rng)
+        if let Some(partition) = self.sticky.stay(size, options.batch_bytes, has_room) {
+            return partition;
+        }
+        let topic = cluster.topic(&self.name);
+        let is_led = |at| topic.and_then(|topic| topic.partition(at)).is_some_and(|known| known.leader.is_some());
+        let is_adaptive = options.is_adaptive && matches!(options.partitioning, Partitioning::Default);
+        let length = |at| {
+            let lane = existing(lanes, at);
+            let is_stuck = is_adaptive && lane.is_some_and(|lane| lane.is_stuck(now, options));
+            let length = if is_adaptive { lane.map_or(0, Lane::waiting) } else { 0 };
+            (is_led(at) && !is_stuck).then_some(length)
+        };
+        let waiting: Vec<Option<usize>> = (0..self.count).map(|at| length(PartitionIndex(at))).collect();
+        self.sticky.leave(size, &waiting, &mut cluster.rng)
+    }
+
+    /// The next partition that has a leader, or the next one where none has.
+    fn take_turns(&mut self, cluster: &Cluster) -> PartitionIndex {
+        let topic = cluster.topic(&self.name);
+        for _ in 0..self.count {
+            self.turn = (self.turn + 1) % self.count;
+            let known = topic.and_then(|topic| topic.partition(PartitionIndex(self.turn)));
+            if known.is_some_and(|known| known.leader.is_some()) {
+                break;
+            }
+        }
+        PartitionIndex(self.turn)
     }
 
     pub fn existing(&self, partition: PartitionIndex) -> Option<&Lane<T>> {
         existing(&self.lanes, partition)
-    }
-
-    pub fn is_waiting(&self, partition: PartitionIndex) -> bool {
-        self.existing(partition).is_some_and(Lane::is_waiting)
     }
 
     /// The lane of a partition that exists.
@@ -77,7 +111,7 @@ fn existing<T>(lanes: &[Lane<T>], partition: PartitionIndex) -> Option<&Lane<T>>
     lanes.get(usize::try_from(partition.0).ok()?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Topics<T> {
     pub lines: Vec<Line<T>>,
     numbers: BTreeMap<Text, usize>,
@@ -87,13 +121,7 @@ pub struct Topics<T> {
     pub active: BTreeSet<Spot>,
 }
 
-impl<T> Default for Topics<T> {
-    fn default() -> Topics<T> {
-        Topics { lines: Vec::new(), numbers: BTreeMap::new(), last: 0, active: BTreeSet::new() }
-    }
-}
-
-impl<T> Topics<T> {
+impl<T: Default> Topics<T> {
     /// The number of a topic; a new one where it was not known.
     pub fn find(&mut self, name: &Text) -> usize {
         if self.lines.get(self.last).is_none_or(|line| line.name != *name) {
@@ -102,7 +130,7 @@ impl<T> Topics<T> {
                 let name = name.detached();
                 self.numbers.insert(name.clone(), self.lines.len());
                 let (lanes, used_at) = (Vec::new(), Instant(0));
-                self.lines.push(Line { name, count: 0, epoch: 0, used_at, lanes, sticky: Sticky::default() });
+                self.lines.push(Line { name, count: 0, epoch: 0, used_at, lanes, sticky: Sticky::default(), turn: 0 });
                 self.lines.len() - 1
             });
         }

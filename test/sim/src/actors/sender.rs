@@ -5,7 +5,7 @@ use crate::actor::{Actor, ActorInput, ActorOutput};
 use crate::host::{Engine, Host};
 use crate::oracle::{Id, Sent};
 use bytes::{BufMut, Bytes, BytesMut};
-use client::{Acks, Event, Message, NotTaken, Place, Producer, ProducerOptions, SendError};
+use client::{Acks, Event, NotTaken, Place, Producer, ProducerOptions, ProducerRecord, SendError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::{ErrorCode, Instant, Now, PartitionIndex, Rng, Text};
 
@@ -32,7 +32,7 @@ pub struct Sender {
     next_burst: Instant,
     open: BTreeMap<u64, Open>,
     /// What the producer has not taken yet, and until when it may.
-    waiting: VecDeque<(Message, u64, Instant)>,
+    waiting: VecDeque<(ProducerRecord, u64, Instant)>,
     wait_ms: u64,
     /// It begins when faults are over: all that it sends must get through.
     is_proof: bool,
@@ -139,7 +139,8 @@ impl Sender {
         let sent = Sent { topic: topic.clone(), key: key.clone(), is_tombstone, once: self.once };
         let id = oracle.send(sent);
         let number = Bytes::copy_from_slice(&id.0.to_be_bytes());
-        let mut message = Message { topic: topic.clone(), key: key.map(Bytes::from), ..Message::default() };
+        let mut message =
+            ProducerRecord { topic: topic.clone(), key: key.map(Bytes::from), ..ProducerRecord::default() };
         if is_tombstone {
             message.headers.push((Text::from_static("id"), Some(number)));
         } else {
@@ -219,6 +220,7 @@ impl Sender {
 fn is_expected(error: &SendError) -> bool {
     match error {
         SendError::TimedOut { .. } => true,
+        SendError::Aborted => false,
         SendError::Refused { code, .. } => *code == ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }

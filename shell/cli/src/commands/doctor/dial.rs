@@ -109,6 +109,7 @@ impl Dial {
             bootstrap: vec![(self.host.clone(), self.port)],
             client_id: "vltava-doctor".to_owned(),
             request_timeout_ms: ms,
+            api_timeout_ms: ms,
             connect_timeout_ms: ms,
             ..Options::default()
         };

@@ -1,0 +1,6 @@
+//! The client against a real broker: what the command line does not show. `VLTAVA_CLIENT_BOOTSTRAP=HOST:PORT` runs it
+//! against another cluster, Apache Kafka's for instance.
+
+mod basics;
+mod harness;
+mod producing;
