@@ -1,6 +1,6 @@
 //! Who holds the controller's office, as every shard knows it, and where nodes are reached.
 
-use crate::peers::Address;
+use crate::peers::{Address, Lane};
 use crate::seam::{ConnId, Message};
 use crate::shard::Shard;
 use bytes::Bytes;
@@ -28,7 +28,13 @@ impl<D: Disk> Shard<D> {
     }
 
     pub(crate) fn take_office(&mut self, office: Option<Office>) {
-        self.office = office;
+        let last = std::mem::replace(&mut self.office, office);
+        if let Some(to) = last.and_then(|last| last.address) {
+            // A machine that lost power closed nothing: for seconds an answer of its last run would be waited for.
+            for lane in [Lane::Heartbeat, Lane::Controller, Lane::Forward] {
+                self.give_up_on(lane, &to);
+            }
+        }
         self.retry_forwarding();
     }
 

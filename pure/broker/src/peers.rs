@@ -183,6 +183,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Ends a link that owes an answer.
+    pub(crate) fn give_up_on(&mut self, lane: Lane, to: &Address) {
+        let id = self.peers.by_lane.get(&(lane, to.clone())).copied();
+        if let Some(id) = id.filter(|id| self.peers.links.get(id).is_some_and(|link| !link.asked.is_empty())) {
+            self.drop_link(id, "another holds the controller's office now", true);
+        }
+    }
+
     fn drop_link(&mut self, id: LinkId, reason: &str, hang_up: bool) {
         let Some(link) = self.peers.links.remove(&id) else {
             return;
