@@ -89,7 +89,9 @@ impl<D: Disk> Swap<D> {
         }
         if self.from.exists(&self.folder) {
             self.from.rename(&self.folder, &self.doomed)?;
-            self.from.sync_folder("")?;
+            // It is done, and must not be taken back. Where a power loss brings the name back, a start finds both, and the
+            // cluster knows which is the replica.
+            let _ = self.from.sync_folder("");
         }
         Ok(synced)
     }
