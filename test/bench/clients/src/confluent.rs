@@ -1,6 +1,6 @@
 //! `confluent-kafka` for Rust, by the path that its documentation names for bytes at hand: nothing is serialized.
 
-use crate::Load;
+use crate::{Load, Reader};
 use confluent_kafka::common::serialization::{ByteArrayDeserializer, ByteArraySerializer};
 use confluent_kafka::common::{Error, TopicPartition};
 use confluent_kafka::consumer::{Consumer, ConsumerConfig, KafkaConsumer};
@@ -10,19 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-fn run(work: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work);
-}
-
 pub fn produce(load: &Load) {
     let values = load.values();
     let options: HashMap<String, String> = load.producer_options().into_iter().collect();
-    run(async {
+    crate::run(async {
         let config = ProducerConfig::new(&options).expect("options");
         let (keys, bytes) = (ByteArraySerializer::default(), ByteArraySerializer::default());
         let producer = KafkaProducer::<Vec<u8>, Vec<u8>>::new(config, keys, bytes).expect("a producer");
         let delivered = Arc::new(AtomicU64::new(0));
-        crate::measured_async(load, load.records, async {
+        crate::measured(load, async {
             for (_, value) in (0..load.records).zip(values.iter().cycle()) {
                 let record = ProducerRecord::<&[u8], &[u8]>::new(load.topic.clone(), Some(value));
                 let delivered = Arc::clone(&delivered);
@@ -40,50 +36,29 @@ pub fn produce(load: &Load) {
     });
 }
 
-async fn consumer(load: &Load) -> KafkaConsumer<Vec<u8>, Vec<u8>> {
-    let mut options: HashMap<String, String> = load.consumer_options().into_iter().collect();
-    // The only protocol that it has; it is not spoken, because partitions are assigned by hand.
-    options.insert("group.protocol".into(), "consumer".into());
-    let config = ConsumerConfig::new(&options).expect("options");
-    let (keys, values) = (ByteArrayDeserializer::default(), ByteArrayDeserializer::default());
-    let mut consumer = KafkaConsumer::new(config, keys, values).expect("a consumer");
-    let spots: Vec<_> =
-        (0..load.partitions).map(|partition| TopicPartition::new(load.topic.clone(), partition)).collect();
-    consumer.assign(spots.clone()).await.expect("assigned");
-    consumer.seek_to_beginning(&spots).await.expect("sought");
-    consumer
-}
-
-async fn read(consumer: &mut KafkaConsumer<Vec<u8>, Vec<u8>>, records: u64) -> u64 {
-    let (mut seen, mut bytes) = (0, 0);
-    while seen < records {
-        for record in &consumer.poll(Duration::from_secs(30)).await.expect("records") {
-            bytes += record.value().map_or(0, |value| value.len()) as u64;
-            seen += 1;
-        }
+impl Reader for KafkaConsumer<Vec<u8>, Vec<u8>> {
+    async fn open(load: &Load) -> Self {
+        let mut options: HashMap<String, String> = load.consumer_options().into_iter().collect();
+        // The only protocol that it has; it is not spoken, because partitions are assigned by hand.
+        options.insert("group.protocol".into(), "consumer".into());
+        let config = ConsumerConfig::new(&options).expect("options");
+        let (keys, values) = (ByteArrayDeserializer::default(), ByteArrayDeserializer::default());
+        let mut consumer = KafkaConsumer::new(config, keys, values).expect("a consumer");
+        let spots: Vec<_> =
+            (0..load.partitions).map(|partition| TopicPartition::new(load.topic.clone(), partition)).collect();
+        consumer.assign(spots.clone()).await.expect("assigned");
+        consumer.seek_to_beginning(&spots).await.expect("sought");
+        consumer
     }
-    bytes
-}
 
-pub fn consume(load: &Load) {
-    run(async {
-        crate::measured_async(load, load.records, async {
-            let bytes = read(&mut consumer(load).await, load.records).await;
-            assert_eq!(bytes, load.records * load.record_bytes as u64, "every byte that was sent");
-        })
-        .await;
-    });
-}
-
-pub fn hold(load: &Load) {
-    run(async {
-        let mut consumers = Vec::new();
-        for _ in 0..load.consumers {
-            consumers.push(consumer(load).await);
+    async fn read(&mut self, records: u64) -> u64 {
+        let (mut seen, mut bytes) = (0, 0);
+        while seen < records {
+            for record in &self.poll(Duration::from_secs(30)).await.expect("records") {
+                bytes += record.value().map_or(0, |value| value.len()) as u64;
+                seen += 1;
+            }
         }
-        for consumer in &mut consumers {
-            read(consumer, 1000).await;
-        }
-        std::mem::forget(consumers);
-    });
+        bytes
+    }
 }

@@ -6,6 +6,7 @@ mod confluent;
 mod ours;
 mod rdkafka;
 
+use confluent_kafka::consumer::KafkaConsumer;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -89,37 +90,55 @@ fn resident_bytes() -> u64 {
     pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
 }
 
-/// Says what `records` of work cost.
-struct Meter(f64, Instant);
-
-impl Meter {
-    fn start() -> Meter {
-        Meter(cpu_seconds(), Instant::now())
-    }
-
-    fn tell(&self, load: &Load, records: u64) {
-        let (seconds, cpu) = (self.1.elapsed().as_secs_f64(), cpu_seconds() - self.0);
-        let gigabytes = records as f64 * load.record_bytes as f64 / 1e9;
-        println!(
-            "{{\"records_per_s\": {:.0}, \"mb_per_s\": {:.1}, \"cpu_s_per_gb\": {:.3}, \"rss_mb\": {:.1}}}",
-            records as f64 / seconds,
-            gigabytes * 1000.0 / seconds,
-            cpu / gigabytes,
-            resident_bytes() as f64 / 1e6
-        );
-    }
+/// A consumer of one of the clients.
+trait Reader: Sized {
+    /// Reads all partitions of the topic from their beginnings.
+    async fn open(load: &Load) -> Self;
+    /// Reads so many records, and says how many bytes their values have.
+    async fn read(&mut self, records: u64) -> u64;
 }
 
-fn measured(load: &Load, records: u64, work: impl FnOnce()) {
-    let meter = Meter::start();
-    work();
-    meter.tell(load, records);
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work);
 }
 
-async fn measured_async(load: &Load, records: u64, work: impl Future<Output = ()>) {
-    let meter = Meter::start();
+/// Says what the load's records cost.
+async fn measured(load: &Load, work: impl Future<Output = ()>) {
+    let (cpu, at) = (cpu_seconds(), Instant::now());
     work.await;
-    meter.tell(load, records);
+    let (seconds, cpu) = (at.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let gigabytes = load.records as f64 * load.record_bytes as f64 / 1e9;
+    println!(
+        "{{\"records_per_s\": {:.0}, \"mb_per_s\": {:.1}, \"cpu_s_per_gb\": {:.3}, \"rss_mb\": {:.1}}}",
+        load.records as f64 / seconds,
+        gigabytes * 1000.0 / seconds,
+        cpu / gigabytes,
+        resident_bytes() as f64 / 1e6
+    );
+}
+
+fn consume<R: Reader>(load: &Load) {
+    run(measured(load, async {
+        let bytes = R::open(load).await.read(load.records).await;
+        assert_eq!(bytes, load.records * load.record_bytes as u64, "every byte that was sent");
+    }));
+}
+
+/// Says what a consumer holds in memory that has read a little of much.
+fn hold<R: Reader>(load: &Load) {
+    let before = resident_bytes();
+    run(async {
+        let mut readers = Vec::new();
+        for _ in 0..load.consumers {
+            readers.push(R::open(load).await);
+        }
+        for reader in &mut readers {
+            reader.read(1000).await;
+        }
+        let each = (resident_bytes() - before) as f64 / load.consumers as f64 / 1024.0;
+        println!("{{\"kib_per_consumer\": {each:.1}}}");
+        std::mem::forget(readers);
+    });
 }
 
 fn main() -> ExitCode {
@@ -138,25 +157,20 @@ fn main() -> ExitCode {
         codec: get("--codec", "none"),
         consumers: usize::try_from(number("--consumers", "50")).expect("few"),
     };
-    let before = resident_bytes();
     match (get("--client", "ours").as_str(), get("--mode", "produce").as_str()) {
         ("ours", "produce") => ours::produce(&load),
-        ("ours", "consume") => ours::consume(&load),
-        ("ours", "memory") => ours::hold(&load),
+        ("ours", "consume") => consume::<vltava_client::Consumer>(&load),
+        ("ours", "memory") => hold::<vltava_client::Consumer>(&load),
         ("rdkafka", "produce") => rdkafka::produce(&load),
-        ("rdkafka", "consume") => rdkafka::consume(&load),
-        ("rdkafka", "memory") => rdkafka::hold(&load),
+        ("rdkafka", "consume") => consume::<::rdkafka::consumer::BaseConsumer>(&load),
+        ("rdkafka", "memory") => hold::<::rdkafka::consumer::BaseConsumer>(&load),
         ("confluent", "produce") => confluent::produce(&load),
-        ("confluent", "consume") => confluent::consume(&load),
-        ("confluent", "memory") => confluent::hold(&load),
+        ("confluent", "consume") => consume::<KafkaConsumer<Vec<u8>, Vec<u8>>>(&load),
+        ("confluent", "memory") => hold::<KafkaConsumer<Vec<u8>, Vec<u8>>>(&load),
         (client, mode) => {
             eprintln!("--client {client} --mode {mode}: ours, rdkafka or confluent; produce, consume or memory");
             return ExitCode::from(2);
         }
-    }
-    if get("--mode", "produce") == "memory" {
-        let each = (resident_bytes() - before) as f64 / load.consumers as f64 / 1024.0;
-        println!("{{\"kib_per_consumer\": {each:.1}}}");
     }
     ExitCode::SUCCESS
 }

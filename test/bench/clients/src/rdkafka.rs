@@ -1,6 +1,6 @@
 //! librdkafka by its most used binding.
 
-use crate::{Load, measured};
+use crate::{Load, Reader};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,7 +37,7 @@ pub fn produce(load: &Load) {
     let values = load.values();
     let producer: BaseProducer<Counter> =
         config(load.producer_options()).create_with_context(Counter::default()).expect("a producer");
-    measured(load, load.records, || {
+    crate::run(crate::measured(load, async {
         for (number, value) in (0..load.records).zip(values.iter().cycle()) {
             let mut record = BaseRecord::<(), [u8]>::to(&load.topic).payload(value);
             while let Err((error, back)) = producer.send(record) {
@@ -56,41 +56,28 @@ pub fn produce(load: &Load) {
         while producer.context().0.load(Ordering::Relaxed) < load.records {
             producer.poll(Duration::from_millis(10));
         }
-    });
+    }));
 }
 
-fn consumer(load: &Load) -> BaseConsumer {
-    let consumer: BaseConsumer = config(load.consumer_options()).create().expect("a consumer");
-    let mut spots = TopicPartitionList::new();
-    for partition in 0..load.partitions {
-        spots.add_partition_offset(&load.topic, partition, Offset::Beginning).expect("an offset");
-    }
-    consumer.assign(&spots).expect("assigned");
-    consumer
-}
-
-fn read(consumer: &BaseConsumer, records: u64) -> u64 {
-    let (mut seen, mut bytes) = (0, 0);
-    while seen < records {
-        if let Some(message) = consumer.poll(Duration::from_secs(30)) {
-            bytes += message.expect("a record").payload().map_or(0, <[u8]>::len) as u64;
-            seen += 1;
+impl Reader for BaseConsumer {
+    async fn open(load: &Load) -> BaseConsumer {
+        let consumer: BaseConsumer = config(load.consumer_options()).create().expect("a consumer");
+        let mut spots = TopicPartitionList::new();
+        for partition in 0..load.partitions {
+            spots.add_partition_offset(&load.topic, partition, Offset::Beginning).expect("an offset");
         }
+        consumer.assign(&spots).expect("assigned");
+        consumer
     }
-    bytes
-}
 
-pub fn consume(load: &Load) {
-    measured(load, load.records, || {
-        let bytes = read(&consumer(load), load.records);
-        assert_eq!(bytes, load.records * load.record_bytes as u64, "every byte that was sent");
-    });
-}
-
-pub fn hold(load: &Load) {
-    let consumers: Vec<BaseConsumer> = (0..load.consumers).map(|_| consumer(load)).collect();
-    for consumer in &consumers {
-        read(consumer, 1000);
+    async fn read(&mut self, records: u64) -> u64 {
+        let (mut seen, mut bytes) = (0, 0);
+        while seen < records {
+            if let Some(message) = self.poll(Duration::from_secs(30)) {
+                bytes += message.expect("a record").payload().map_or(0, <[u8]>::len) as u64;
+                seen += 1;
+            }
+        }
+        bytes
     }
-    std::mem::forget(consumers);
 }
