@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use std::io::Write;
-use vltava_client::{Bytes, ConsumedRecord, Message, PartitionIndex, Spot, Text, Timestamp};
+use vltava_client::{Bytes, ConsumedRecord, PartitionIndex, ProducerRecord, Spot, Text, Timestamp};
 
 /// What a template may hold.
 const HELP: &str =
@@ -143,7 +143,7 @@ fn put_bytes(line: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
 }
 
 /// Reads what `json_line` prints; what is left out is as in the given record.
-pub fn from_json(line: &[u8], mut record: Message) -> Result<Message, String> {
+pub fn from_json(line: &[u8], mut record: ProducerRecord) -> Result<ProducerRecord, String> {
     let Value::Object(fields) = serde_json::from_slice(line).map_err(|error| error.to_string())? else {
         return Err("it is no JSON object".to_owned());
     };
@@ -245,12 +245,12 @@ mod tests {
         }
         let read = from_json(
             br#"{"key_base64":"//4=","value":{"a":1},"headers":[{"name":"h","value":null}]}"#,
-            Message::default(),
+            ProducerRecord::default(),
         );
         let read = read.expect("it is well-formed");
         assert_eq!((read.key, read.value), (Some(b"\xff\xfe"[..].into()), Some(r#"{"a":1}"#.into())));
         assert_eq!(read.headers, [("h".into(), None)]);
-        assert!(from_json(b"[]", Message::default()).is_err());
+        assert!(from_json(b"[]", ProducerRecord::default()).is_err());
         for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
             assert_eq!(base64(plain.as_bytes()), text);
             assert_eq!(unbase64(text), Some(plain.as_bytes().to_vec()));

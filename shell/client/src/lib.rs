@@ -4,14 +4,14 @@
 //! never know a message of the protocol. Options have Kafka's names, and Kafka's defaults where nothing else is said.
 //!
 //! ```no_run
-//! use vltava_client::{Client, ConsumerOptions, Message, NewTopic, OffsetAt, ProducerOptions};
+//! use vltava_client::{Client, ConsumerOptions, ProducerRecord, NewTopic, OffsetAt, ProducerOptions};
 //!
 //! # async fn example() -> Result<(), vltava_client::Error> {
 //! let client = Client::connect("127.0.0.1:9092").await?;
 //! client.create_topic(NewTopic { name: "rivers".into(), partitions: Some(3), ..NewTopic::default() }).await?;
 //!
 //! let producer = client.producer(ProducerOptions::default());
-//! let message = Message { topic: "rivers".into(), value: Some("Vltava".into()), ..Message::default() };
+//! let message = ProducerRecord { topic: "rivers".into(), value: Some("Vltava".into()), ..ProducerRecord::default() };
 //! let place = producer.send(message).await?.await?;
 //! producer.close().await;
 //!
@@ -43,7 +43,6 @@ pub mod serial;
 pub use admin::{Client, addresses};
 pub use bytes::Bytes;
 /// The name that [`ProducerRecord`] had.
-pub use client::ProducerRecord as Message;
 pub use client::admin::{
     ActiveProducer, Config, ConfigChange, ConfigSource, Each, Eligible, Feature, FeatureChange, Features, Group,
     GroupMember, ListedGroup, LogDir, NewTopic, OffsetAt, Overview, Quorum, QuorumReplica, Reassignment, Refused,

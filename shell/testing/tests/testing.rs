@@ -1,7 +1,7 @@
 //! The broker of tests, tested by the client.
 
 use std::time::{Duration, Instant};
-use vltava_client::{Client, Error, Message, NewTopic, Offset, OffsetAt, PartitionIndex, ProducerOptions};
+use vltava_client::{Client, Error, NewTopic, Offset, OffsetAt, PartitionIndex, ProducerOptions, ProducerRecord};
 use vltava_testing::{Fault, Operation, Options, TestBroker, TestCluster};
 
 fn run<F: Future<Output = Result<(), Error>>>(test: F) {
@@ -17,7 +17,7 @@ async fn create(client: &Client, topic: &str, replicas: i16) -> Result<(), Error
 
 async fn send(client: &Client, topic: &str, value: &'static str) -> Result<i64, Error> {
     let producer = client.producer(ProducerOptions::default());
-    let message = Message { topic: topic.into(), value: Some(value.into()), ..Message::default() };
+    let message = ProducerRecord { topic: topic.into(), value: Some(value.into()), ..ProducerRecord::default() };
     let place = producer.send(message).await?.await?;
     producer.close().await;
     Ok(place.offset.expect("acks of all tell the offset").0)
@@ -110,7 +110,8 @@ fn faults_of_disk_and_network_reach_the_client() {
             torn_bytes: 3,
         });
         let producer = client.producer(ProducerOptions { delivery_timeout_ms: 1000, ..ProducerOptions::default() });
-        let message = Message { topic: "rivers".into(), value: Some("lost".into()), ..Message::default() };
+        let message =
+            ProducerRecord { topic: "rivers".into(), value: Some("lost".into()), ..ProducerRecord::default() };
         assert!(producer.send(message).await?.await.is_err(), "a disk that failed acknowledges nothing");
         Ok(())
     });

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use vltava_client::{Bytes, ConsumerOptions, Error, Message, OffsetAt, Polled, Sending, Spot, Text};
+use vltava_client::{Bytes, ConsumerOptions, Error, OffsetAt, Polled, ProducerRecord, Sending, Spot, Text};
 
 /// Records whose delivery is open before sending waits.
 const OPEN_MAX: usize = 100_000;
@@ -91,7 +91,7 @@ impl Produce {
             let at = usize::try_from(number.wrapping_mul(7919)).unwrap_or(0) % (LETTERS - size + 1);
             let value = Some(letters.slice(at..at + size));
             let begun = Instant::now();
-            let message = Message { topic: Text::from(self.topic.as_str()), value, ..Message::default() };
+            let message = ProducerRecord { topic: Text::from(self.topic.as_str()), value, ..ProducerRecord::default() };
             let sending = match producer.send(message).await {
                 Ok(sending) => sending,
                 Err(error) => {

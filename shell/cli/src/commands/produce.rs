@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use vltava_client::{
-    Acks, Bytes, Codec, Error, Message, PartitionIndex, Producer, ProducerOptions, Resource, Sending, Text, Topic,
+    Acks, Bytes, Codec, Error, PartitionIndex, Producer, ProducerOptions, ProducerRecord, Resource, Sending, Text,
+    Topic,
 };
 
 /// Longest line: above what any broker takes, and less than would exhaust memory.
@@ -157,11 +158,11 @@ impl Produce {
     fn shape(&self) -> Shape {
         let header =
             |(name, value): &(String, String)| (Text::from(name.as_str()), Some(value.clone().into_bytes().into()));
-        let template = Message {
+        let template = ProducerRecord {
             topic: Text::from(self.topic.as_str()),
             partition: self.partition.map(PartitionIndex),
             headers: self.header.iter().map(header).collect(),
-            ..Message::default()
+            ..ProducerRecord::default()
         };
         let finder = |text: &Option<String>| text.as_ref().map(|text| Finder::new(text).into_owned());
         Shape {
@@ -210,11 +211,11 @@ struct Shape {
     headers_end: Option<Finder<'static>>,
     null_marker: Option<Bytes>,
     is_json: bool,
-    template: Message,
+    template: ProducerRecord,
 }
 
 impl Shape {
-    fn message(&self, mut line: Bytes) -> Result<Message, Problem> {
+    fn message(&self, mut line: Bytes) -> Result<ProducerRecord, Problem> {
         let mut message = self.template.clone();
         if self.is_json {
             return from_json(&line, message)
