@@ -1,8 +1,7 @@
 //! An administrator at work: creates the topics of the scenario, then asks and changes things while others work.
 
 use super::SharedOracle;
-use crate::actor::{Actor, ActorInput, ActorOutput};
-use crate::host::{Engine, Host};
+use crate::host::Host;
 use client::{Admin, Failure, Options, Target};
 use std::collections::BTreeMap;
 use types::{ErrorCode, Instant, Now, Rng, Text};
@@ -315,17 +314,4 @@ fn create(topic: &NewTopic) -> CreateTopicsRequest {
     CreateTopicsRequest { topics: vec![topic], timeout_ms: 3000, ..Default::default() }
 }
 
-impl Actor for Administrator {
-    fn handle(&mut self, now: Now, input: ActorInput, out: &mut Vec<ActorOutput>) {
-        self.host.input(now, input);
-        self.answers();
-        if now.at >= self.next_act {
-            self.act(now);
-        }
-        self.host.output(out);
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        Engine::next_wake(&self.host.engine).into_iter().chain([self.next_act]).min()
-    }
-}
+asks!(Administrator);

@@ -3,8 +3,7 @@
 //! partition may have been made while a late sign of life of that broker alone counted, and nobody else holds it.
 
 use super::SharedOracle;
-use crate::actor::{Actor, ActorInput, ActorOutput};
-use crate::host::{Engine, Host};
+use crate::host::Host;
 use client::admin::{DescribeQuorum, Question, Quorum};
 use client::{Admin, Options, Target};
 use std::collections::BTreeMap;
@@ -141,17 +140,4 @@ impl Inspector {
     }
 }
 
-impl Actor for Inspector {
-    fn handle(&mut self, now: Now, input: ActorInput, out: &mut Vec<ActorOutput>) {
-        self.host.input(now, input);
-        self.answers();
-        if now.at >= self.next_act {
-            self.act(now);
-        }
-        self.host.output(out);
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        Engine::next_wake(&self.host.engine).into_iter().chain([self.next_act]).min()
-    }
-}
+asks!(Inspector);

@@ -1,5 +1,31 @@
 //! The workloads: real client engines doing what clients do, and telling the oracle what they were told.
 
+/// Makes an actor of what has a `host`, acts when `next_act` has come and takes the answers to what it asked.
+macro_rules! asks {
+    ($name:ty) => {
+        impl crate::actor::Actor for $name {
+            fn handle(
+                &mut self,
+                now: types::Now,
+                input: crate::actor::ActorInput,
+                out: &mut Vec<crate::actor::ActorOutput>,
+            ) {
+                self.host.input(now, input);
+                self.answers();
+                if now.at >= self.next_act {
+                    self.act(now);
+                }
+                self.host.output(out);
+            }
+
+            fn next_wake(&self) -> Option<types::Instant> {
+                let engine = crate::host::Engine::next_wake(&self.host.engine);
+                engine.into_iter().chain([self.next_act]).min()
+            }
+        }
+    };
+}
+
 mod admin;
 mod auditor;
 mod inspector;

@@ -2,9 +2,8 @@
 //! the end no directory is offline and no move is under way.
 
 use super::SharedOracle;
-use crate::actor::{Actor, ActorInput, ActorOutput};
 use crate::broker::ROOTS;
-use crate::host::{Engine, Host};
+use crate::host::Host;
 use client::{Admin, Options, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use types::{ErrorCode, Instant, NodeId, Now, Rng, Text};
@@ -125,17 +124,4 @@ fn check_answer(response: &AlterReplicaLogDirsResponse) {
     assert!(answers.all(|answer| known.contains(&answer.error_code)), "a move is refused: {response:?}");
 }
 
-impl Actor for Mover {
-    fn handle(&mut self, now: Now, input: ActorInput, out: &mut Vec<ActorOutput>) {
-        self.host.input(now, input);
-        self.answers();
-        if now.at >= self.next_act {
-            self.act(now);
-        }
-        self.host.output(out);
-    }
-
-    fn next_wake(&self) -> Option<Instant> {
-        Engine::next_wake(&self.host.engine).into_iter().chain([self.next_act]).min()
-    }
-}
+asks!(Mover);
