@@ -19,8 +19,8 @@ use wire::ApiVersionsRequest;
 const ANSWER_MS: u64 = 800;
 /// How long a broker is doubted at most: long enough for an election of the quorum and of the partitions' leaders.
 const DOUBT_MS: u64 = 500;
-/// How long clients are told of a broker after it was fenced or began to leave. One that librdkafka misses in an answer is torn down at once,
-/// and the partitions that move away from it in the same answer then wait for a timer of a second.
+/// How long clients are told of a broker after it was fenced or began to leave. One that librdkafka misses in an answer
+/// is torn down at once, and the partitions that move away from it in the same answer then wait for a timer of a second.
 const KNOWN_MS: u64 = 2000;
 
 impl<D: Disk> Shard<D> {

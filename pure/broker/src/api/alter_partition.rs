@@ -3,6 +3,7 @@
 //! 2 names topics by id, 3 names the epochs of brokers, so that one that has restarted is not taken for what it was
 //! (KIP-903).
 
+use super::metadata::ids;
 use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
@@ -66,7 +67,7 @@ fn by_topic(answers: Vec<(TopicPartition, Result<PartitionState, ErrorCode>)>) -
                 partition_index: partition.partition.0,
                 leader_id: altered.leader.map_or(-1, |leader| leader.0),
                 leader_epoch: altered.leader_epoch.0,
-                isr: altered.isr.iter().map(|id| id.0).collect(),
+                isr: ids(&altered.isr),
                 leader_recovery_state: i8::from(altered.recovering),
                 partition_epoch: altered.partition_epoch,
                 ..Default::default()

@@ -1,11 +1,11 @@
 //! ListPartitionReassignments 0 (KIP-455): the moves of replicas that are under way.
 
+use super::metadata::ids;
 use crate::call::Step;
 use crate::session::Request;
 use crate::shard::Shard;
 use ::metadata::{Partition, Topic};
 use log::Disk;
-use types::NodeId;
 use types::codec::{DecodeError, Reader};
 use wire::list_partition_reassignments_response::{OngoingPartitionReassignment, OngoingTopicReassignment};
 use wire::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
@@ -34,7 +34,6 @@ fn moving(topic: &Topic, named: Option<&Vec<i32>>) -> Option<OngoingTopicReassig
 }
 
 fn ongoing(partition_index: i32, partition: &Partition) -> OngoingPartitionReassignment {
-    let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
     OngoingPartitionReassignment {
         partition_index,
         replicas: ids(&partition.replicas),
