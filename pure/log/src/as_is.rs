@@ -99,9 +99,10 @@ impl<D: Disk> Log<D> {
             next: last.header.next_offset(),
         };
         let end = self.end;
-        let mut news = false;
-        for piece in group {
-            news |= self.epochs.assign(piece.header.leader_epoch, piece.header.base_offset);
+        let (mut news, mut after) = (false, end);
+        for Piece { header, .. } in group {
+            news |= self.epochs.learn(header.leader_epoch, after, header.base_offset);
+            after = header.next_offset();
         }
         // Before the records, as a leader does it; what has no record is forgotten when the log is opened.
         let stored = if news { self.write_epochs() } else { Ok(()) };

@@ -6,6 +6,8 @@ use types::{LeaderEpoch, Offset};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Epochs {
     entries: Vec<(LeaderEpoch, Offset)>,
+    /// While a log is opened, what may or may not be so.
+    doubted: Vec<(LeaderEpoch, Offset)>,
 }
 
 impl Epochs {
@@ -24,6 +26,26 @@ impl Epochs {
         }
         self.entries.push((epoch, start));
         true
+    }
+
+    /// Notes the epoch of a batch at `base` where the one before it ended at `after`. Compaction may have taken the epoch's
+    /// first batches, so it began at `base` at the latest: where it is doubted to have begun, or else right at `after`. One
+    /// that seems to begin late would let an old follower keep what was never committed; one that seems to begin early makes
+    /// it fetch some records again.
+    pub(crate) fn learn(&mut self, epoch: LeaderEpoch, after: Offset, base: Offset) -> bool {
+        let after = after.min(base);
+        let doubted = self.doubted.iter().find(|(known, _)| *known == epoch).map(|(_, start)| *start);
+        self.assign(epoch, doubted.filter(|start| (after..=base).contains(start)).unwrap_or(after))
+    }
+
+    /// What begins at or after `end` was perhaps truncated since it was written down: it must be learned again.
+    pub(crate) fn doubt(&mut self, end: Offset) {
+        self.doubted = self.entries.split_off(self.entries.partition_point(|(_, start)| *start < end));
+    }
+
+    /// Nothing more is learned of what was doubted.
+    pub(crate) fn settle(&mut self) {
+        self.doubted = Vec::new();
     }
 
     /// The largest epoch at or below `asked` with the offset after its last record, as OffsetForLeaderEpoch answers.

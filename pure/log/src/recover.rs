@@ -76,10 +76,10 @@ impl<D: Disk> Recovery<D> {
         let epochs_known = epochs.is_some();
         log.epochs = epochs.clone().unwrap_or_default();
         if self.trust == Trust::PowerLost {
-            // What began above was perhaps truncated since; it is learned again from the batches.
-            log.epochs.truncate_end(self.recovery_point);
+            log.epochs.doubt(self.recovery_point);
         }
         self.load_segments(&mut log, &contents, &mut report)?;
+        log.epochs.settle();
         let epochs_before = epochs.unwrap_or_default();
         if !epochs_known {
             self.rebuild_epochs(&mut log)?;
@@ -143,11 +143,14 @@ impl<D: Disk> Recovery<D> {
     /// Takes the leader epochs from the batches.
     fn rebuild_epochs(&self, log: &mut Log<D>) -> Result<(), Error> {
         log.epochs.clear();
+        let mut after = log.segments.first().map_or(log.start, |segment| segment.base);
         for segment in &mut log.segments {
             let (base, bytes) = (segment.base, segment.bytes);
             let mut scan = Scan::new(segment.open(self.place(), Open::Write)?, 0, bytes);
             while let Some(found) = scan.next().map_err(|stop| stop.into_error(|| log_path(self.place(), base)))? {
-                log.epochs.assign(found.header.leader_epoch, found.header.base_offset);
+                let header = &found.header;
+                log.epochs.learn(header.leader_epoch, after, header.base_offset);
+                after = header.next_offset();
             }
         }
         Ok(())
@@ -271,7 +274,9 @@ impl<D: Disk> Recovery<D> {
             if !first {
                 segment.first_timestamp = timestamp;
             }
-            log.epochs.assign(found.header.leader_epoch, found.header.base_offset);
+            // Where the scan begins within a segment, the batch before its first is not known.
+            let after = if found.position == 0 || found.position > from { log.end } else { found.header.base_offset };
+            log.epochs.learn(found.header.leader_epoch, after, found.header.base_offset);
             log.end = expected;
         }
     }

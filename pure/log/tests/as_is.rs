@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use log::{Config, DiskFile, Identity, Log, MemoryDisk, Origin, Range, Recovery, Trust};
+use log::{Config, Disk, DiskFile, Identity, Log, MemoryDisk, Origin, Range, Recovery, Trust};
 use record::{Builder, EndTransaction, Rules, Template};
 use std::sync::Arc;
 use types::{Instant, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Rng, Sequence, Timestamp, Uuid};
@@ -87,18 +87,18 @@ fn knowledge(log: &mut Log<MemoryDisk>) -> String {
 }
 
 /// What a log knows after a start.
-fn reopen(disk: MemoryDisk, segment_bytes: u32) -> String {
+fn reopen(disk: MemoryDisk, segment_bytes: u32, trust: Trust) -> Log<MemoryDisk> {
     let recovery = Recovery {
         disk,
         identity: Identity { folder: "t-0".into(), topic: Uuid([7; 16]) },
         config: config(segment_bytes),
         now: now(71),
-        trust: Trust::Killed,
+        trust,
         recovery_point: Offset::ZERO,
         start_offset: Offset::ZERO,
         cleaned_to: Offset::ZERO,
     };
-    knowledge(&mut recovery.run().unwrap().0)
+    recovery.run().unwrap().0
 }
 
 #[test]
@@ -125,7 +125,8 @@ fn a_copy_knows_what_the_original_knows() {
         assert_eq!(knowledge(&mut copy), known, "seed {seed}");
         original.stop().unwrap();
         copy.stop().unwrap();
-        let again = [(disk, 700), (copied, segment_bytes)].map(|(disk, segment_bytes)| reopen(disk, segment_bytes));
+        let again = [(disk, 700), (copied, segment_bytes)]
+            .map(|(disk, segment_bytes)| knowledge(&mut reopen(disk, segment_bytes, Trust::Killed)));
         assert_eq!(again[0], again[1], "seed {seed}");
     }
 }
@@ -175,19 +176,38 @@ fn what_does_not_continue_the_log_is_refused() {
 fn a_copy_knows_where_epochs_began_whose_first_batches_are_compacted_away() {
     let mut original = create(&MemoryDisk::new(1), 1 << 20);
     fill(&mut original, &mut Rng::new(5));
-    let (bytes, epoch) = (all_bytes(&mut original), LeaderEpoch(1));
-    let mut copy = create(&MemoryDisk::new(2), 1 << 20);
-    let mut is_left_out = false;
-    for batch in record::Batches::new(&bytes) {
-        let (header, batch) = batch.unwrap();
-        if header.leader_epoch == epoch && !std::mem::replace(&mut is_left_out, true) {
-            continue;
+    let bytes = all_bytes(&mut original);
+    let (_, began) = original.epoch_end_offset(LeaderEpoch(0)).unwrap();
+    let batches: Vec<_> = record::Batches::new(&bytes).map(Result::unwrap).collect();
+    let first = batches.iter().position(|(header, _)| header.base_offset == began).unwrap();
+    let before = batches[first - 1].0.base_offset;
+    let copy_without = |disk: &MemoryDisk, from: usize| {
+        let mut copy = create(disk, 1 << 20);
+        for (at, (_, batch)) in batches.iter().enumerate() {
+            if !(from..=first).contains(&at) {
+                copy.append_as_is(now(1), batch).unwrap();
+            }
         }
-        copy.append_as_is(now(1), batch).unwrap();
+        copy
+    };
+    let end = |copy: &Log<MemoryDisk>| copy.epoch_end_offset(LeaderEpoch(0)).unwrap();
+    let forget = |disk: &MemoryDisk| disk.remove("t-0/leader-epoch-checkpoint").unwrap();
+    // It began right behind the batch before it: what an old follower has there was never committed.
+    let disk = MemoryDisk::new(2);
+    assert_eq!(end(&copy_without(&disk, first)), (LeaderEpoch(0), began));
+    for trust in [Trust::PowerLost, Trust::Killed] {
+        forget(&disk);
+        assert_eq!(end(&reopen(disk.clone(), 1 << 20, trust)), (LeaderEpoch(0), began));
     }
-    assert_ne!(copy.epoch_end_offset(LeaderEpoch(0)), original.epoch_end_offset(LeaderEpoch(0)));
+    // Without that batch it seems to begin earlier, until the original is asked.
+    let disk = MemoryDisk::new(3);
+    let mut copy = copy_without(&disk, first - 1);
+    assert_eq!(end(&copy), (LeaderEpoch(0), before));
     copy.agree_with(now(2), &original).unwrap();
     for epoch in 0..=original.latest_epoch().unwrap().0 {
         assert_eq!(copy.epoch_end_offset(LeaderEpoch(epoch)), original.epoch_end_offset(LeaderEpoch(epoch)));
     }
+    assert_eq!(end(&reopen(disk.clone(), 1 << 20, Trust::PowerLost)), (LeaderEpoch(0), began));
+    forget(&disk);
+    assert_eq!(end(&reopen(disk, 1 << 20, Trust::PowerLost)), (LeaderEpoch(0), before));
 }
