@@ -18,7 +18,8 @@ impl<D: Disk> Log<D> {
                 None => self.truncate_fully_and_start_at(now, original.start)?,
             }
         }
-        if self.end < original.start {
+        // One that has no record knows no epoch either.
+        if self.end < original.start || self.end > original.end {
             self.truncate_fully_and_start_at(now, original.start)?;
         }
         self.set_start_offset(original.start);

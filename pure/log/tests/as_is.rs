@@ -211,3 +211,17 @@ fn a_copy_knows_where_epochs_began_whose_first_batches_are_compacted_away() {
     forget(&disk);
     assert_eq!(end(&reopen(disk, 1 << 20, Trust::PowerLost)), (LeaderEpoch(0), before));
 }
+
+#[test]
+fn an_empty_copy_begins_where_the_original_does() {
+    for (original_at, copy_at) in [(116, 125), (125, 116), (0, 9)] {
+        let at = |disk, start| {
+            let mut log = create(&MemoryDisk::new(disk), 1 << 20);
+            log.truncate_fully_and_start_at(now(1), Offset(start)).unwrap();
+            log
+        };
+        let (original, mut copy) = (at(1, original_at), at(2, copy_at));
+        copy.agree_with(now(2), &original).unwrap();
+        assert_eq!((copy.start_offset(), copy.end_offset()), (Offset(original_at), Offset(original_at)));
+    }
+}
