@@ -37,7 +37,8 @@ impl<D: Disk> Log<D> {
         self.synced = self.synced.max(self.segments[0].base);
         self.cleaned_to = self.cleaned_to.max(self.start);
         self.doom(now, &doomed, &names::SEGMENT_SUFFIXES)?;
-        if self.epochs.truncate_start(self.start) { self.write_epochs() } else { Ok(()) }
+        // A start within the segment is not durable yet: what is below it may be back after a kill.
+        if self.epochs.truncate_start(self.segments[0].base) { self.write_epochs() } else { Ok(()) }
     }
 
     /// How many segments from the first one are to be deleted.

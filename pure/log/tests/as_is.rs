@@ -225,3 +225,19 @@ fn an_empty_copy_begins_where_the_original_does() {
         assert_eq!((copy.start_offset(), copy.end_offset()), (Offset(original_at), Offset(original_at)));
     }
 }
+
+#[test]
+fn epochs_are_known_of_all_that_a_kill_brings_back() {
+    let disk = MemoryDisk::new(1);
+    let mut log = create(&disk, 1400);
+    fill(&mut log, &mut Rng::new(5));
+    let (end, known) =
+        (log.end_offset(), (0..12).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect::<Vec<_>>());
+    log.set_high_watermark(end);
+    log.set_start_offset(end);
+    log.tick(now(61), &mut Vec::new()).unwrap();
+    let back = reopen(disk, 1400, Trust::Killed);
+    assert!(Offset::ZERO < back.start_offset() && back.start_offset() < end, "some were deleted, and some are back");
+    let latest = log.latest_epoch().unwrap();
+    assert_eq!((back.latest_epoch(), back.epoch_end_offset(latest)), (Some(latest), known[latest.0 as usize]));
+}
