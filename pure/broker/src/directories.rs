@@ -7,11 +7,12 @@
 use crate::boot::LastRun;
 use crate::call::Step;
 use crate::checkpoint::NOBODY;
-use crate::partitions::State;
+use crate::partitions::{Hosted, State};
 use crate::seam::{Level, Message};
 use crate::shard::{Deadline, Shard};
 use crate::work::{Outcome, Work};
 use log::Disk;
+use metadata::LOST;
 use metadata::controller::{Command, Reply};
 use std::collections::BTreeSet;
 use types::{ErrorCode, ShardId, Text, TopicPartition, Uuid};
@@ -125,12 +126,20 @@ impl<D: Disk> Shard<D> {
     }
 
     fn wanted_assignment(&self, partition: TopicPartition) -> Option<Uuid> {
-        let directory = self.home_of(partition)?;
-        let (id, assigned) = (self.directories[directory].id, self.assigned(partition));
+        let (directory, assigned) = (self.home_of(partition)?, self.assigned(partition));
+        let id = if self.is_lost(partition) { LOST } else { self.directories[directory].id };
         // Where there is no choice, nobody has to be told.
-        let is_known = id == assigned || (assigned.is_zero() && self.directories.len() == 1);
+        let is_known = id == assigned || (assigned.is_zero() && self.directories.len() == 1 && id != LOST);
         let is_ours = self.image.partition(partition)?.replicas.contains(&self.node.id);
         (!is_known && is_ours && !id.is_zero()).then_some(id)
+    }
+
+    /// Whether a replica serves nothing until the next start though its directory is well.
+    fn is_lost(&self, partition: TopicPartition) -> bool {
+        let Some(Hosted { directory, state: State::Open(replica), .. }) = self.partitions.hosted.get(&partition) else {
+            return false;
+        };
+        replica.offline_reason().is_some() && self.is_online(*directory) && !self.reopen.contains(&partition)
     }
 
     /// Whether the cluster knows that a replica is or comes there.

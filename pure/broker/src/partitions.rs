@@ -470,6 +470,7 @@ impl<D: Disk> Shard<D> {
             if let Some((directory, reason)) = failed {
                 self.disk_failed(directory, &reason);
             }
+            self.consider_directory(partition);
         }
     }
 

@@ -269,6 +269,41 @@ fn leaderships_leave_a_failed_disk() {
     }
 }
 
+#[test]
+fn leaderships_leave_a_log_that_fails_alone() {
+    for replicas in [3, 1] {
+        let mut brokers = Brokers::start(3, 1, 2, &[]);
+        create(&mut brokers, "t", 6, replicas);
+        let led = |brokers: &mut Brokers| -> Vec<i32> {
+            let all = partitions(brokers, 1, "t").into_iter();
+            all.filter(|known| known.leader_id == 2).map(|known| known.partition_index).collect()
+        };
+        let before = led(&mut brokers);
+        let struck = before[0];
+        assert_eq!(produce(&mut brokers, 2, "t", struck, "kept"), ErrorCode::NONE);
+        let (kind, path) = (ErrorKind::Failed, format!("t-{struck}/"));
+        let fault = Fault { operation: Operation::Write, path, kind, after: 0, times: u32::MAX, torn_bytes: 0 };
+        brokers.disks[1][0].inject(fault);
+        assert_eq!(produce(&mut brokers, 2, "t", struck, "refused"), ErrorCode::KAFKA_STORAGE_ERROR);
+        brokers.sleep_ms(500);
+        assert_eq!(led(&mut brokers), before[1..], "what is whole stays where it is");
+        let known = partitions(&mut brokers, 1, "t").remove(usize::try_from(struck).expect("few"));
+        assert_eq!(known.offline_replicas, [2]);
+        let mut values = vec!["kept".to_owned()];
+        if replicas == 3 {
+            assert!(!known.isr_nodes.contains(&2), "{known:?}");
+            assert_eq!(produce(&mut brokers, known.leader_id, "t", struck, "more"), ErrorCode::NONE);
+            values.push("more".to_owned());
+        }
+        brokers.disks[1][0].clear_faults();
+        brokers.restart(2, &[0]);
+        brokers.sleep_ms(12_000);
+        let known = partitions(&mut brokers, 1, "t").remove(usize::try_from(struck).expect("few"));
+        assert!(known.isr_nodes.contains(&2) && known.offline_replicas.is_empty(), "{known:?}");
+        assert_eq!(fetch(&mut brokers, known.leader_id, "t", struck), Ok(values));
+    }
+}
+
 fn move_to(brokers: &mut Brokers, node: i32, topic: &str, partitions: &[i32], log_dir: &Text) -> Vec<ErrorCode> {
     let topics = vec![AlterReplicaLogDirTopic {
         name: Text::from(topic),

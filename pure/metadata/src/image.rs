@@ -522,6 +522,9 @@ impl From<&PartitionRecord> for Partition {
     }
 }
 
+/// The directory of a replica that serves nothing though its directory is well, as KIP-858 names one that no broker has.
+pub const LOST: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
 /// What a PartitionChangeRecord carries for "the leader stays".
 pub(crate) const LEADER_STAYS: i32 = -2;
 

@@ -20,5 +20,5 @@ pub use generated::{
     BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
     ProducerIdsRecord, Record, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord, register_broker_record,
 };
-pub use image::{Broker, Endpoint, Image, Inconsistent, Leadership, Partition, Topic, wire_version};
+pub use image::{Broker, Endpoint, Image, Inconsistent, LOST, Leadership, Partition, Topic, wire_version};
 pub use refused::Refused;

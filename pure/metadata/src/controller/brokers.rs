@@ -6,7 +6,7 @@ use super::{LastStop, ProducerIds, Registration};
 use crate::Refused;
 use crate::config::Settings;
 use crate::generated::{BrokerRegistrationChangeRecord, ProducerIdsRecord, Record, UnregisterBrokerRecord};
-use crate::image::{Broker, Image, Partition};
+use crate::image::{Broker, Image, LOST, Partition};
 use crate::snapshot::{METADATA_VERSION, broker_record, feature_record};
 use types::{ErrorCode, NodeId, ProducerId, Text};
 
@@ -148,9 +148,10 @@ fn arrive(image: &Image, settings: &Settings, broker: &Broker, last_stop: LastSt
 }
 
 fn note_losses(change: &mut Change<'_>, broker: &Broker, last_stop: LastStop) {
-    if !broker.has_directory(change.before()) {
+    let is_lost = change.before().directory(broker.id) == Some(LOST);
+    if !is_lost && !broker.has_directory(change.before()) {
         change.lost_log(broker.id);
-    } else if last_stop == LastStop::PowerLost {
+    } else if is_lost || last_stop == LastStop::PowerLost {
         change.lost_end(broker.id);
     }
 }

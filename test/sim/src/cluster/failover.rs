@@ -1,4 +1,4 @@
-//! How soon others lead what a killed broker led, where nothing else is wrong.
+//! How soon others lead what a killed broker led, or what it can no longer write, where nothing else is wrong.
 
 use super::{Cluster, node};
 use crate::actors::{Sender, options};
@@ -6,10 +6,11 @@ use crate::node::Crash;
 use crate::scenario::Sim;
 use crate::world::Pace;
 use client::{Acks, Options, ProducerOptions, Spot};
+use log::{ErrorKind, Fault, Operation};
 use std::collections::BTreeMap;
 use types::{NodeId, Text};
 
-/// How long a partition may take no records after its leader's process is killed, in simulated time.
+/// How long a partition may take no records after its leader's process is killed or its log has failed, in simulated time.
 const FAIL_OVER_MS: u64 = 1500;
 /// The number of the sender that measures it.
 const PROBE: usize = 1001;
@@ -30,25 +31,48 @@ impl Cluster {
         let leads = |process: &usize| led.values().next() == Some(&node(*process));
         let victim = (0..self.count()).find(leads).expect("brokers lead");
         self.crash_one(world, victim, Crash::Kill);
-        let killed_at = world.now().at;
-        let late = loop {
-            world.run(world.now().at.plus_ms(20));
-            let oracle = self.scenario.oracle.borrow();
-            let is_open = |spot: &&Spot| oracle.taken.get(*spot).is_none_or(|sent_at| *sent_at <= killed_at);
-            let open: Vec<String> =
-                led.keys().filter(is_open).map(|(topic, index)| format!("{topic}-{index}")).collect();
-            if open.is_empty() || world.now().at >= killed_at.plus_ms(FAIL_OVER_MS) {
-                break open;
-            }
-        };
-        let after_ms = (world.now().at.0 - killed_at.0) / 1000;
-        world
-            .trace
-            .say(world.now().at, format_args!("what process {victim} led is led after {after_ms} ms: late {late:?}"));
-        assert!(late.is_empty(), "{FAIL_OVER_MS} ms after their leader was killed, {late:?} take no records");
+        self.wait_until_taken(world, &led, "was killed");
+        self.wait_until_well(world);
+        self.lose_log(world);
         self.scenario.oracle.borrow_mut().is_probing = false;
         world.pace = pace;
         self.wait_until_well(world);
+    }
+
+    /// One log of a leader takes no more writes: others lead that partition, until the broker starts again.
+    fn lose_log(&mut self, world: &mut Sim) {
+        let Some((spot, leader)) = self.led_together().pop_first() else { return };
+        let process = (0..self.count()).find(|process| node(*process) == leader).expect("a broker leads");
+        let (path, kind, times) = (format!("{}-{}/", spot.0, spot.1), ErrorKind::Failed, u32::MAX);
+        let home = world.processes[process].program.disks[0].clone();
+        if !home.files().iter().any(|(file, _)| file.starts_with(&path)) {
+            // A directory that fails besides the home goes with all that is in it.
+            return;
+        }
+        home.inject(Fault { operation: Operation::Write, path, kind, after: 0, times, torn_bytes: 0 });
+        self.wait_until_taken(world, &BTreeMap::from([(spot, leader)]), "could not write");
+        home.clear_faults();
+        self.crash_one(world, process, Crash::Kill);
+    }
+
+    /// Waits until partitions take records again, which has a bound.
+    fn wait_until_taken(&mut self, world: &mut Sim, led: &BTreeMap<Spot, NodeId>, what: &str) {
+        let since = world.now().at;
+        let late = loop {
+            world.run(world.now().at.plus_ms(20));
+            let oracle = self.scenario.oracle.borrow();
+            let is_open = |spot: &&Spot| oracle.taken.get(*spot).is_none_or(|sent_at| *sent_at <= since);
+            let open: Vec<String> =
+                led.keys().filter(is_open).map(|(topic, index)| format!("{topic}-{index}")).collect();
+            if open.is_empty() || world.now().at >= since.plus_ms(FAIL_OVER_MS) {
+                break open;
+            }
+        };
+        let after_ms = (world.now().at.0 - since.0) / 1000;
+        world
+            .trace
+            .say(world.now().at, format_args!("led by others {after_ms} ms after {led:?} {what}: late {late:?}"));
+        assert!(late.is_empty(), "{FAIL_OVER_MS} ms after their leader {what}, {late:?} take no records");
     }
 
     /// What one broker leads of the topics that stay, with that broker.
