@@ -4,7 +4,7 @@
 //! Owns connecting, backing off, time-outs and metadata. Must never know what an answer means beyond metadata; whether
 //! a failed call is made again is its caller's decision.
 
-use crate::link::{Answer, Broken, Link};
+use crate::link::{ANY_VERSION, Answer, Broken, Link, Range, Waiting};
 use crate::metadata::{Broker, Metadata, Topic};
 use crate::{Event, LinkId, Transmit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -117,6 +117,7 @@ struct Held {
     call: Call,
     target: Target,
     request: Request,
+    versions: Range,
     deadline: Instant,
 }
 
@@ -142,6 +143,8 @@ pub struct Cluster {
     now: Instant,
     /// Counts answers about metadata, so that callers can tell whether something may have changed.
     epoch: u64,
+    /// The epoch of the features that a broker told last, and their `transaction.version`.
+    transaction_version: (i64, i16),
 }
 
 impl Cluster {
@@ -165,6 +168,7 @@ impl Cluster {
             refresh_failed: 0,
             now: Instant(0),
             epoch: 0,
+            transaction_version: (-1, 0),
         }
     }
 
@@ -175,9 +179,18 @@ impl Cluster {
 
     /// As `call`, with an answer expected within `timeout_ms`.
     pub fn call_for(&mut self, now: Instant, target: Target, request: impl Into<Request>, timeout_ms: u64) -> Call {
+        self.hold(target, request.into(), ANY_VERSION, now.plus_ms(timeout_ms), now)
+    }
+
+    /// As `call`, in none but these versions of the request: what it means differs from one to the next.
+    pub fn call_in(&mut self, now: Instant, target: Target, request: impl Into<Request>, versions: Range) -> Call {
+        self.hold(target, request.into(), versions, now.plus_ms(self.options.request_timeout_ms), now)
+    }
+
+    fn hold(&mut self, target: Target, request: Request, versions: Range, deadline: Instant, now: Instant) -> Call {
         let call = Call(self.next_call);
         self.next_call += 1;
-        self.held.push_back(Held { call, target, request: request.into(), deadline: now.plus_ms(timeout_ms) });
+        self.held.push_back(Held { call, target, request, versions, deadline });
         self.place(now);
         call
     }
@@ -220,10 +233,13 @@ impl Cluster {
                 }
             }
             Event::Received(id, bytes) => {
-                if let Some((_, link)) = self.links.get_mut(&id)
-                    && link.received(bytes, &mut self.answers) == Err(Broken)
-                {
-                    self.drop_link(now, id, Failure::Disconnected);
+                if let Some((_, link)) = self.links.get_mut(&id) {
+                    let is_broken = link.received(bytes, &mut self.answers) == Err(Broken);
+                    // Brokers learn of a new level one after the other.
+                    self.transaction_version = self.transaction_version.max(link.transaction_version);
+                    if is_broken {
+                        self.drop_link(now, id, Failure::Disconnected);
+                    }
                 }
             }
             Event::Closed(id) => self.lose_link(now, id, Failure::Disconnected),
@@ -312,6 +328,12 @@ impl Cluster {
         self.metadata.cluster_id.as_ref()
     }
 
+    /// The level of the feature `transaction.version`, as far as brokers have told.
+    #[must_use]
+    pub fn transaction_version(&self) -> i16 {
+        self.transaction_version.1
+    }
+
     /// Grows with every answer about metadata.
     #[must_use]
     pub fn metadata_epoch(&self) -> u64 {
@@ -383,7 +405,9 @@ impl Cluster {
     fn submit(&mut self, id: LinkId, held: Held) {
         let (_, link) = self.links.get_mut(&id).expect("it was just found");
         link.used_at = self.now;
-        link.submit(held.call, held.request, held.deadline, &mut self.answers);
+        let waiting =
+            Waiting { call: held.call, request: held.request, versions: held.versions, deadline: held.deadline };
+        link.submit(waiting, &mut self.answers);
     }
 
     fn flush(&mut self) {

@@ -16,6 +16,10 @@ const BATCH_IN_PLACE_BYTES_MIN: usize = 2048;
 /// Room that is made for what an answer announces, before any of it has come.
 const FRAME_GROWTH_BYTES_MAX: usize = 64 << 20;
 
+/// The lowest and the highest version of a request that are of use.
+pub type Range = (i16, i16);
+pub const ANY_VERSION: Range = (0, i16::MAX);
+
 /// The versions both ends speak, by API key.
 pub type Versions = BTreeMap<ApiKey, (i16, i16)>;
 
@@ -27,11 +31,13 @@ enum Phase {
     Ready(Versions),
 }
 
+/// A call that is to be sent.
 #[derive(Debug)]
-struct Waiting {
-    call: Call,
-    request: Request,
-    deadline: Instant,
+pub struct Waiting {
+    pub call: Call,
+    pub request: Request,
+    pub versions: Range,
+    pub deadline: Instant,
 }
 
 #[derive(Debug)]
@@ -61,6 +67,8 @@ pub struct Link {
     pub outbox: Vec<Bytes>,
     /// The connection must be up by then.
     connect_by: Instant,
+    /// The epoch of the broker's features and their `transaction.version`.
+    pub transaction_version: (i64, i16),
 }
 
 /// The peer does not speak the protocol, or not in time: the connection is of no use.
@@ -79,6 +87,7 @@ impl Link {
             used_at: Instant(0),
             outbox: Vec::new(),
             connect_by,
+            transaction_version: (-1, 0),
         }
     }
 
@@ -111,16 +120,15 @@ impl Link {
     }
 
     /// Sends a request, or holds it until the versions are known.
-    pub fn submit(&mut self, call: Call, request: Request, deadline: Instant, answers: &mut Vec<Answer>) {
-        let Phase::Ready(versions) = &self.phase else {
-            return self.waiting.push_back(Waiting { call, request, deadline });
-        };
+    pub fn submit(&mut self, waiting: Waiting, answers: &mut Vec<Answer>) {
+        let Phase::Ready(versions) = &self.phase else { return self.waiting.push_back(waiting) };
+        let Waiting { call, request, versions: (least, most), deadline } = waiting;
         let key = request.key();
         let Some((low, high)) = versions.get(&key).copied() else {
             return answers.push((call, Err(Failure::Unsupported)));
         };
-        let version = high.min(self.cap(key).max(low)).min(protocol::version_max(key));
-        if version < low {
+        let version = high.min(self.cap(key).max(low)).min(protocol::version_max(key)).min(most);
+        if version < low.max(least) {
             return answers.push((call, Err(Failure::Unsupported)));
         }
         // The broker answers every request but this one.
@@ -186,8 +194,11 @@ impl Link {
             Some((ApiKey::from_number(known.api_key)?, (known.min_version, known.max_version)))
         };
         self.phase = Phase::Ready(response.api_keys.iter().filter_map(range).collect());
+        let level = response.finalized_features.iter().find(|feature| feature.name == *"transaction.version");
+        self.transaction_version =
+            (response.finalized_features_epoch, level.map_or(0, |level| level.max_version_level));
         for held in std::mem::take(&mut self.waiting) {
-            self.submit(held.call, held.request, held.deadline, answers);
+            self.submit(held, answers);
         }
         Ok(())
     }
