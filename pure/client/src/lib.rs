@@ -20,8 +20,8 @@ pub use consumer::{
 };
 pub use metadata::{Broker, Partition, Topic};
 pub use producer::{
-    Acks, Delivery, NotTaken, Partitioner, Partitioning, Place, Producer, ProducerMetrics, ProducerOptions,
-    ProducerRecord, SendError, Taken,
+    Acks, Delivery, Ending, ErrorGroup, GroupMetadata, NotTaken, OffsetAndMetadata, Partitioner, Partitioning, Place,
+    Producer, ProducerMetrics, ProducerOptions, ProducerRecord, SendError, Taken, TransactionError,
 };
 pub use record::Codec;
 

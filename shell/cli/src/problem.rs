@@ -68,7 +68,7 @@ impl Problem {
                 Problem::failed(format!("{doing}: {refused}{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
             }
             Error::BadOption(problem) => Problem::usage(problem),
-            Error::Unsupported | Error::Closed | Error::Serialization(_) => {
+            Error::Unsupported | Error::Closed | Error::Serialization(_) | Error::Transaction(_) => {
                 Problem::failed(format!("{doing}: {error}"))
             }
         }

@@ -1,7 +1,7 @@
 //! What can go wrong for who uses the client, in words that name what to look at.
 
 use client::admin::Refused;
-use client::{ErrorCode, Failure};
+use client::{ErrorCode, ErrorGroup, Failure, TransactionError};
 use std::fmt;
 
 /// Why something was not done.
@@ -23,6 +23,8 @@ pub enum Error {
     BadOption(String),
     /// A key or value cannot be made into bytes, or bytes into one.
     Serialization(String),
+    /// A transaction got no further; its group says what helps.
+    Transaction(TransactionError),
     /// The client, producer or consumer has ended.
     Closed,
 }
@@ -33,6 +35,7 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Error::Refused(refused) => Some(refused.code),
+            Error::Transaction(error) => Some(error.code),
             Error::BadAddress(_)
             | Error::BadOption(_)
             | Error::Serialization(_)
@@ -42,6 +45,15 @@ impl Error {
             | Error::Unsupported
             | Error::Closed => None,
         }
+    }
+
+    /// What helps against an error of a transaction (KIP-1050).
+    #[must_use]
+    pub fn group(&self) -> Option<ErrorGroup> {
+        if let Error::Transaction(error) = self {
+            return Some(error.group);
+        }
+        matches!(self, Error::TimedOut { .. } | Error::Disconnected { .. }).then_some(ErrorGroup::Retriable)
     }
 
     pub(crate) fn of_code(code: ErrorCode) -> Error {
@@ -69,6 +81,7 @@ impl fmt::Display for Error {
             Error::BadAddress(given) => write!(f, "`{given}` is not a list of HOST:PORT"),
             Error::Unreachable { problems } => write!(f, "no broker can be reached: {}", problems.join("; ")),
             Error::Refused(refused) => refused.fmt(f),
+            Error::Transaction(error) => error.fmt(f),
             Error::TimedOut { problem: Some(problem) } => write!(f, "no answer in time ({problem})"),
             Error::TimedOut { problem: None } => f.write_str("no answer in time"),
             Error::Disconnected { problem: Some(problem) } => write!(f, "the connection broke ({problem})"),

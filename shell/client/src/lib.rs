@@ -49,9 +49,10 @@ pub use client::admin::{
     Registered, ReplicaSize, Resource, Roster, VoterListener,
 };
 pub use client::{
-    Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions,
-    LeaderEpoch, NodeId, Offset, Options, Partition, PartitionIndex, Partitioner, Partitioning, ProducerMetrics,
-    ProducerOptions, ProducerRecord, Reset, Spot, Text, Timestamp, Topic, TopicId, Uuid,
+    Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, ErrorGroup,
+    GroupMetadata, GroupOptions, LeaderEpoch, NodeId, Offset, OffsetAndMetadata, Options, Partition, PartitionIndex,
+    Partitioner, Partitioning, ProducerMetrics, ProducerOptions, ProducerRecord, Reset, Spot, Text, Timestamp, Topic,
+    TopicId, TransactionError, Uuid,
 };
 pub use consumer::{Consumer, Polled};
 pub use error::Error;

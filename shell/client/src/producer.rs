@@ -7,15 +7,16 @@ use crate::error::Error;
 use crate::options::ProducerConfig;
 use client::admin::Refused;
 use client::{
-    Delivery, ErrorCode, NotTaken, Now, Offset, Partition, PartitionIndex, Place, ProducerMetrics, ProducerOptions,
-    ProducerRecord, SendError, Text, Timestamp,
+    Delivery, Ending, ErrorCode, GroupMetadata, NotTaken, Now, Offset, OffsetAndMetadata, Partition, PartitionIndex,
+    Place, ProducerMetrics, ProducerOptions, ProducerRecord, SendError, Spot, Text, Timestamp, TransactionError,
 };
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Sends records, in batches and in the order of each partition; with the default options each is stored once.
 ///
@@ -55,8 +56,14 @@ impl Producer {
     pub(crate) fn start(options: ProducerOptions, clock: Clock, dialer: Dialer) -> Producer {
         let room = Arc::new(Notify::new());
         let block = Duration::from_millis(options.block_ms_max);
-        let sender =
-            Sender { engine: client::Producer::new(options), room: room.clone(), metadata_epoch: 0, trouble: None };
+        let sender = Sender {
+            is_transactional: options.transactional_id.is_some(),
+            engine: client::Producer::new(options),
+            room: room.clone(),
+            metadata_epoch: 0,
+            offsets: BTreeMap::new(),
+            trouble: None,
+        };
         Producer { shared: Owner::start(sender, clock, dialer), room, block }
     }
 
@@ -74,7 +81,14 @@ impl Producer {
         tokio::task::consume_budget().await;
         match self.offer(&record)? {
             Ok(sending) => Ok(sending),
-            Err(_) => self.when_possible(|| self.offer(&record), &record.topic, record.partition).await,
+            Err(_) => {
+                let taken = self.when_possible(|| self.offer(&record), &record.topic, record.partition).await;
+                if taken.is_err() {
+                    let late = SendError::TimedOut { was_sent: false };
+                    self.shared.with(|sender, _| sender.engine.spoil(&late))?;
+                }
+                taken
+            }
         }
     }
 
@@ -114,21 +128,32 @@ impl Producer {
         topic: &Text,
         partition: Option<PartitionIndex>,
     ) -> Result<R, Error> {
+        let attempt = || {
+            Ok(match attempt()? {
+                Ok(done) => Ok(Ok(done)),
+                // Waiting does not help.
+                Err(NotTaken::Unknown(
+                    code @ (ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+                )) => Ok(Err(Error::of_code(code))),
+                Err(reason) => Err(reason),
+            })
+        };
+        self.until_done(attempt).await?.unwrap_or_else(|reason| Err(self.blocked(topic, partition, &reason)))
+    }
+
+    /// Tries until it has come to something; after `max.block.ms`, to why it has not.
+    async fn until_done<R, W>(&self, attempt: impl Fn() -> Result<Result<R, W>, Error>) -> Result<Result<R, W>, Error> {
         let mut give_up = pin!(self.shared.sleep(self.block));
         loop {
             let mut room = pin!(self.room.notified());
             room.as_mut().enable();
-            let reason = match attempt()? {
-                Ok(done) => return Ok(done),
-                // Waiting does not help.
-                Err(NotTaken::Unknown(
-                    code @ (ErrorCode::INVALID_TOPIC_EXCEPTION | ErrorCode::TOPIC_AUTHORIZATION_FAILED),
-                )) => return Err(Error::of_code(code)),
-                Err(reason) => reason,
-            };
+            let tried = attempt()?;
+            if tried.is_ok() {
+                return Ok(tried);
+            }
             tokio::select! {
                 () = room => {}
-                () = give_up.as_mut() => return Err(self.blocked(topic, partition, &reason)),
+                () = give_up.as_mut() => return Ok(tried),
             }
         }
     }
@@ -147,7 +172,12 @@ impl Producer {
                 let sizes = (size(&record.key), size(&record.value));
                 (Ok(Sending { batch, index, timestamp, sizes, waiting: None }), taken.wake)
             }
-            Err(reason) => (Err(reason), Some(now.at)),
+            Err(reason) => {
+                if let NotTaken::Refused(error) = &reason {
+                    sender.engine.spoil(error);
+                }
+                (Err(reason), Some(now.at))
+            }
         })?;
         match offered {
             Err(NotTaken::Refused(error)) => Err(failed(error, None)),
@@ -163,6 +193,10 @@ impl Producer {
             (NotTaken::Unknown(_), None) => format!("nothing is known of topic `{topic}`"),
             (NotTaken::Full | NotTaken::Refused(_), _) => "buffer.memory is full".to_owned(),
         };
+        self.late(&what)
+    }
+
+    fn late(&self, what: &str) -> Error {
         let cause = self.shared.trouble().map_or_else(String::new, |trouble| format!("; {trouble}"));
         Error::TimedOut { problem: Some(format!("{what} after max.block.ms ({} ms){cause}", self.block.as_millis())) }
     }
@@ -179,9 +213,16 @@ impl Producer {
         }
     }
 
-    /// Flushes and ends the producer.
+    /// Flushes and ends the producer. A transaction that is open is aborted; one that is on its way to its end gets there.
     pub async fn close(self) {
+        self.finish().await;
+    }
+
+    async fn finish(&self) {
         self.flush().await;
+        // At least one of these is of no use, and says so at once.
+        let _ = self.abort_transaction().await;
+        let _ = self.commit_transaction().await;
     }
 
     /// As `close`, but gives up what is not delivered in time: it fails with [`Error::Closed`], and may yet be stored.
@@ -191,12 +232,92 @@ impl Producer {
     pub async fn close_within(self, patience: Duration) -> Result<(), Error> {
         let give_up = self.shared.sleep(patience);
         tokio::select! {
-            () = self.flush() => return Ok(()),
+            () = self.finish() => return Ok(()),
             () = give_up => {}
         }
         self.shared.apply(|sender, now| (sender.engine.abort(), Some(now.at)))?;
         let problem = format!("not everything was delivered within {} ms", patience.as_millis());
         Err(Error::TimedOut { problem: Some(problem) })
+    }
+}
+
+/// Transactions, for which the producer needs a `transactional.id`. All methods take up to `max.block.ms`; after that,
+/// and also where their future was dropped, what they began goes on, and calling them again waits for the same.
+///
+/// An [`Error::Transaction`] says by its [`ErrorGroup`](crate::ErrorGroup) whether to abort or to make another producer.
+impl Producer {
+    /// Finds out who this producer is. Producers before it with the same `transactional.id` get no further, and what
+    /// they left open is aborted. To be called once, before anything is sent.
+    ///
+    /// ```no_run
+    /// # async fn example(producer: vltava_client::Producer) -> Result<(), vltava_client::Error> {
+    /// use vltava_client::{Error, ErrorGroup, ProducerRecord};
+    ///
+    /// producer.init_transactions().await?;
+    /// producer.begin_transaction()?;
+    /// producer.send(ProducerRecord::new("rivers", "Vltava")).await?;
+    /// match producer.commit_transaction().await {
+    ///     Err(Error::Transaction(error)) if error.group == ErrorGroup::Abortable => producer.abort_transaction().await?,
+    ///     done => done?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn init_transactions(&self) -> Result<(), Error> {
+        self.until_ready("transactions are not ready", |engine, now| engine.init_transactions(now)).await
+    }
+
+    /// Begins a transaction: what is sent from now on is seen by readers with `isolation.level=read_committed` once it
+    /// is committed, and never if it is aborted.
+    pub fn begin_transaction(&self) -> Result<(), Error> {
+        self.shared.with(|sender, _| sender.engine.begin_transaction())?.map_err(Error::Transaction)
+    }
+
+    /// Makes offsets of a consumer's group part of the transaction: they are committed with it or not at all. They are
+    /// those of the records to read next. Once this was polled they belong to it, whoever awaits that.
+    pub async fn send_offsets_to_transaction(
+        &self,
+        offsets: BTreeMap<Spot, OffsetAndMetadata>,
+        group: GroupMetadata,
+    ) -> Result<(), Error> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let asked = self.shared.with(|sender, now| {
+            let number = sender.engine.send_offsets(now, offsets, group)?;
+            let (tell, told) = oneshot::channel();
+            sender.offsets.insert(number, tell);
+            Ok(told)
+        })?;
+        tokio::select! {
+            told = asked.map_err(Error::Transaction)? => told.map_err(|_| Error::Closed)?.map_err(Error::Transaction),
+            () = self.shared.sleep(self.block) => Err(self.late("the offsets are not part of the transaction yet")),
+        }
+    }
+
+    /// Commits the transaction once all that was sent in it has been delivered.
+    pub async fn commit_transaction(&self) -> Result<(), Error> {
+        self.until_ready("the commit goes on", |engine, now| engine.end_transaction(now, Ending::Commit)).await
+    }
+
+    /// Aborts the transaction. Records of it that were not sent yet are not.
+    pub async fn abort_transaction(&self) -> Result<(), Error> {
+        self.until_ready("the abort goes on", |engine, now| engine.end_transaction(now, Ending::Abort)).await
+    }
+
+    async fn until_ready(
+        &self,
+        what: &str,
+        ask: impl Fn(&mut client::Producer<Arc<Batch>>, Now) -> Poll<Result<(), TransactionError>>,
+    ) -> Result<(), Error> {
+        let attempt = || {
+            let asked = self.shared.with(|sender, now| ask(&mut sender.engine, now))?;
+            Ok(if let Poll::Ready(done) = asked { Ok(done) } else { Err(()) })
+        };
+        match self.until_done(attempt).await? {
+            Ok(done) => done.map_err(Error::Transaction),
+            Err(()) => Err(self.late(what)),
+        }
     }
 }
 
@@ -326,6 +447,7 @@ fn failed(error: SendError, trouble: Option<&str>) -> Error {
         SendError::Refused { code, message } => Error::Refused(Refused { code, message }),
         SendError::TimedOut { .. } => Error::TimedOut { problem: trouble.map(ToOwned::to_owned) },
         SendError::Aborted => Error::Closed,
+        SendError::Transaction(error) => Error::Transaction(error),
     }
 }
 
@@ -333,6 +455,9 @@ struct Sender {
     engine: client::Producer<Arc<Batch>>,
     room: Arc<Notify>,
     metadata_epoch: u64,
+    /// Who waits for offsets to become part of a transaction.
+    offsets: BTreeMap<u64, oneshot::Sender<Result<(), TransactionError>>>,
+    is_transactional: bool,
     trouble: Option<String>,
 }
 
@@ -346,8 +471,12 @@ impl Engine for Sender {
         while let Some(Delivery { ticket, result, .. }) = self.engine.poll_delivery() {
             news.push((ticket, result.map_err(|error| failed(error, self.trouble.as_deref()))));
         }
+        while let Some((number, result)) = self.engine.poll_offsets() {
+            // Nobody may wait for it any more.
+            let _ = self.offsets.remove(&number).map(|tell| tell.send(result));
+        }
         self.metadata_epoch = self.engine.cluster().metadata_epoch();
-        if before != (news.len(), self.metadata_epoch) {
+        if before != (news.len(), self.metadata_epoch) || self.is_transactional {
             self.room.notify_waiters();
         }
     }
@@ -364,14 +493,17 @@ impl Engine for Sender {
 
     fn abandon(&mut self, now: Now) {
         self.engine.flush(now);
+        // Where none is open, or one is being committed, it is not for this to change.
+        let _ = self.engine.end_transaction(now, Ending::Abort);
     }
 
     fn is_done(&self) -> bool {
-        self.engine.is_idle()
+        self.engine.is_idle() && !self.engine.is_ending()
     }
 
     fn end(&mut self, news: &mut Self::News) {
         news.extend(self.engine.open().map(|batch| (batch.clone(), Err(Error::Closed))));
+        self.offsets.clear();
         self.room.notify_waiters();
     }
 }

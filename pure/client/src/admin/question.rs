@@ -19,7 +19,7 @@ pub trait Question {
 pub type Each<T> = Vec<(Spot, Result<T, Refused>)>;
 
 /// Partitions with what is said of each, by topic, as requests list them.
-pub(super) fn by_topic<'a, T>(
+pub(crate) fn by_topic<'a, T>(
     spots: impl IntoIterator<Item = (&'a Spot, T)>,
 ) -> impl Iterator<Item = (Text, Vec<(i32, T)>)> {
     let mut topics: BTreeMap<&Text, Vec<(i32, T)>> = BTreeMap::new();
@@ -30,7 +30,7 @@ pub(super) fn by_topic<'a, T>(
 }
 
 /// As `by_topic`, where the numbers of the partitions are all there is to say.
-pub(super) fn indexes_by_topic<'a>(
+pub(crate) fn indexes_by_topic<'a>(
     spots: impl IntoIterator<Item = &'a Spot>,
 ) -> impl Iterator<Item = (Text, Vec<i32>)> {
     let bare =

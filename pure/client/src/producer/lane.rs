@@ -126,7 +126,8 @@ impl<T: Default> Lane<T> {
 
     fn open(&mut self, now: Instant, options: &ProducerOptions) {
         let (codec, level) = options.codec;
-        let builder = Builder::new(Template { codec, level, ..Template::default() });
+        let transactional = options.transactional_id.is_some();
+        let builder = Builder::new(Template { codec, level, transactional, ..Template::default() });
         let serial = self.next_serial;
         self.next_serial += 1;
         self.queue.push_back(Batch {
@@ -165,6 +166,14 @@ impl<T> Lane<T> {
 
     pub fn take_all(&mut self) -> Vec<Batch<T>> {
         self.queue.drain(..).chain(self.in_flight.drain(..)).collect()
+    }
+
+    /// Takes what was never sent.
+    pub fn take_unsent(&mut self) -> Vec<Batch<T>> {
+        let all = std::mem::take(&mut self.queue);
+        let (sent, unsent): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(|batch| batch.stamp.is_some());
+        self.queue = sent;
+        unsent.into()
     }
 
     /// Batches that wait and those under way.
@@ -287,6 +296,10 @@ impl<T> Lane<T> {
             | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
             | ErrorCode::KAFKA_STORAGE_ERROR
             | ErrorCode::THROTTLING_QUOTA_EXCEEDED
+            | ErrorCode::CONCURRENT_TRANSACTIONS
+            | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+            | ErrorCode::COORDINATOR_NOT_AVAILABLE
+            | ErrorCode::NOT_COORDINATOR
             | ErrorCode::CORRUPT_MESSAGE => Verdict::Again,
             _ => Verdict::Refused,
         }

@@ -6,8 +6,10 @@
 mod lane;
 mod partitioner;
 mod topics;
+mod transaction;
 
 use crate::cluster::{Call, Cluster, Failure, Options, Target};
+use crate::link::ANY_VERSION;
 use crate::metadata::Partition;
 use crate::{Event, Transmit};
 use bytes::Bytes;
@@ -15,7 +17,10 @@ use lane::{Batch, Lane, Verdict};
 pub use partitioner::{Partitioner, Partitioning};
 use record::Codec;
 use std::collections::{BTreeMap, VecDeque};
+use std::task::Poll;
 use topics::Topics;
+pub use transaction::{Ending, ErrorGroup, GroupMetadata, OffsetAndMetadata, TransactionError};
+use transaction::{Scene, Transaction};
 use types::{
     ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text, Timestamp, TopicId,
 };
@@ -64,6 +69,10 @@ pub struct ProducerOptions {
     pub in_flight_max: usize,
     /// `compression.type` and its level.
     pub codec: (Codec, i32),
+    /// `transactional.id`; with it the producer is idempotent and waits for all acks, whatever is set.
+    pub transactional_id: Option<Text>,
+    /// `transaction.timeout.ms`: after how long the coordinator aborts a transaction that goes on.
+    pub transaction_timeout_ms: u64,
 }
 
 impl Default for ProducerOptions {
@@ -85,6 +94,8 @@ impl Default for ProducerOptions {
             metadata_idle_ms_max: 300_000,
             in_flight_max: 5,
             codec: (Codec::None, 0),
+            transactional_id: None,
+            transaction_timeout_ms: 60_000,
         }
     }
 }
@@ -157,6 +168,8 @@ pub enum SendError {
     TimedOut { was_sent: bool },
     /// The producer was closed before it was delivered.
     Aborted,
+    /// The transaction that it would belong to is not open, or was given up.
+    Transaction(TransactionError),
 }
 
 /// Why a record was not taken.
@@ -230,6 +243,23 @@ enum Identity {
     Spent(ProducerId, ProducerEpoch),
 }
 
+impl Identity {
+    fn become_known(&mut self, id: i64, epoch: i16) {
+        *self = Identity::Known(ProducerId(id), ProducerEpoch(epoch));
+    }
+
+    /// As requests name it.
+    fn pair(self) -> (ProducerId, ProducerEpoch) {
+        match self {
+            Identity::Known(id, epoch) | Identity::Spent(id, epoch) => (id, epoch),
+            Identity::Wanted(from) | Identity::Asked(_, from) => {
+                from.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE))
+            }
+            Identity::Nobody => (ProducerId::NONE, ProducerEpoch::NONE),
+        }
+    }
+}
+
 /// The engine; `T` is what its user keeps of each batch, made when the batch is begun.
 #[derive(Debug)]
 pub struct Producer<T> {
@@ -238,6 +268,7 @@ pub struct Producer<T> {
     identity: Identity,
     identity_failed: u32,
     identity_not_before: Instant,
+    transaction: Option<Transaction>,
     topics: Topics<T>,
     requests: BTreeMap<Call, Sent>,
     buffered_bytes: usize,
@@ -251,11 +282,14 @@ pub struct Producer<T> {
 impl<T: Default> Producer<T> {
     #[must_use]
     pub fn new(options: ProducerOptions) -> Producer<T> {
-        let idempotent = options.idempotent && options.acks == Acks::All;
+        let id = options.transactional_id.clone();
+        let acks = if id.is_some() { Acks::All } else { options.acks };
+        let idempotent = (options.idempotent || id.is_some()) && acks == Acks::All;
         Producer {
+            transaction: id.map(|id| Transaction::new(id, options.transaction_timeout_ms)),
             cluster: Cluster::new(options.cluster.clone()),
             identity: if idempotent { Identity::Wanted(None) } else { Identity::Nobody },
-            options,
+            options: ProducerOptions { acks, ..options },
             identity_failed: 0,
             identity_not_before: Instant(0),
             topics: Topics::default(),
@@ -271,6 +305,9 @@ impl<T: Default> Producer<T> {
     /// Takes a record; what becomes of it comes out of `poll_delivery` with its batch's ticket. Sends nothing by itself:
     /// that is for `handle`.
     pub fn send(&mut self, now: Now, message: &ProducerRecord) -> Result<Taken<'_, T>, NotTaken> {
+        if let Some(Err(error)) = self.transaction.as_ref().map(Transaction::check_open) {
+            return Err(NotTaken::Refused(SendError::Transaction(error)));
+        }
         let size = message.size_bytes();
         if size > self.options.request_bytes_max.min(self.options.buffer_bytes) {
             return Err(NotTaken::Refused(self.too_large(size)));
@@ -304,7 +341,12 @@ impl<T: Default> Producer<T> {
         let spot = (at, partition);
         let (index, is_news) = topic.lane(partition).append(now, message, size, &self.options);
         self.buffered_bytes += size;
-        let wake = if is_news { self.news(now.at, spot) } else { None };
+        let name = &self.topics.lines[at].name;
+        let is_added = index == 0 && self.transaction.as_mut().is_some_and(|open| open.add(name, partition));
+        let mut wake = if is_news { self.news(now.at, spot) } else { None };
+        if is_added {
+            wake = Some(now.at);
+        }
         Ok(Taken {
             partition,
             ticket: self.topics.lines[at].lane(partition).last_ticket(),
@@ -406,8 +448,9 @@ impl<T: Default> Producer<T> {
     pub fn next_wake(&self) -> Option<Instant> {
         let lanes = self.topics.waiting().filter_map(|lane| lane.next_wake(self.now, self.options.linger_ms));
         let identity = matches!(self.identity, Identity::Wanted(_)).then_some(self.identity_not_before);
-        let identity = identity.filter(|at| *at > self.now);
-        lanes.chain(identity).chain(self.cluster.next_wake()).min()
+        let identity = identity.filter(|at| *at > self.now && self.transaction.is_none());
+        let transaction = self.transaction.as_ref().and_then(Transaction::next_wake).filter(|at| *at > self.now);
+        lanes.chain(identity).chain(transaction).chain(self.cluster.next_wake()).min()
     }
 
     /// Asks no more about topics to which nothing was sent for long.
@@ -444,9 +487,96 @@ impl<T: Default> Producer<T> {
                 metrics.records_delivered += count;
                 metrics.batches_delivered += 1;
             }
-            Err(_) => metrics.records_failed += count,
+            Err(error) => {
+                metrics.records_failed += count;
+                self.transaction.iter_mut().for_each(|transaction| transaction.spoil(error));
+            }
         }
         self.deliveries.push_back(Delivery { ticket: batch.ticket, count: batch.count, result });
+    }
+}
+
+/// Transactions.
+impl<T: Default> Producer<T> {
+    fn transaction(&mut self) -> Result<&mut Transaction, TransactionError> {
+        let misuse = "the producer has no transactional.id: give it one";
+        self.transaction.as_mut().ok_or_else(|| TransactionError::misuse(misuse))
+    }
+
+    /// Finds out who this producer is, and fences those before it with the same `transactional.id`. As `end_transaction`
+    /// it is to be called until it is ready, which may be each time something was handled.
+    pub fn init_transactions(&mut self, now: Now) -> Poll<Result<(), TransactionError>> {
+        if self.transaction()?.init().is_pending() {
+            self.drive_transaction(now);
+        }
+        self.transaction()?.init()
+    }
+
+    /// Opens a transaction: what is sent until its end belongs to it.
+    pub fn begin_transaction(&mut self) -> Result<(), TransactionError> {
+        self.transaction()?;
+        let Some(transaction) = &mut self.transaction else { return Ok(()) };
+        if transaction.begin(&self.cluster)? {
+            self.spend_identity();
+        }
+        Ok(())
+    }
+
+    /// Commits offsets of a consumer's group with the transaction; what becomes of it comes out of `poll_offsets` under
+    /// the returned number.
+    pub fn send_offsets(
+        &mut self,
+        now: Now,
+        offsets: BTreeMap<(Text, PartitionIndex), OffsetAndMetadata>,
+        group: GroupMetadata,
+    ) -> Result<u64, TransactionError> {
+        let number = self.transaction()?.send_offsets(offsets, group)?;
+        self.drive_transaction(now);
+        Ok(number)
+    }
+
+    pub fn poll_offsets(&mut self) -> Option<(u64, Result<(), TransactionError>)> {
+        self.transaction.as_mut()?.sent_offsets.pop_front()
+    }
+
+    /// Commits or aborts the transaction. It goes on by itself once asked for; asked for again it says how far it is.
+    pub fn end_transaction(&mut self, now: Now, ending: Ending) -> Poll<Result<(), TransactionError>> {
+        let done = self.transaction()?.end(ending);
+        if done.is_ready() {
+            return done;
+        }
+        self.flush(now);
+        self.transaction()?.end(ending)
+    }
+
+    /// Whether a transaction is on its way to its end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_ending)
+    }
+
+    /// A record of the transaction was not taken: it cannot be committed.
+    pub fn spoil(&mut self, error: &SendError) {
+        self.transaction.iter_mut().for_each(|transaction| transaction.spoil(error));
+    }
+
+    fn drive_transaction(&mut self, now: Now) {
+        let Some(transaction) = &self.transaction else { return };
+        if let Some(error) = transaction.gives_up() {
+            let is_fatal = transaction.is_fatal();
+            if transaction.needs_epoch() {
+                self.spend_identity();
+            }
+            let given_up = if is_fatal { Lane::take_all } else { Lane::take_unsent };
+            for batch in self.topics.lanes_mut().flat_map(given_up).collect::<Vec<_>>() {
+                self.deliver(batch, Err(SendError::Transaction(error.clone())));
+            }
+        }
+        let is_quiet = self.buffered_bytes == 0;
+        let scene = Scene { now: now.at, cluster: &mut self.cluster, identity: &mut self.identity };
+        if let Some(transaction) = &mut self.transaction {
+            transaction.drive(scene, is_quiet);
+        }
     }
 }
 
@@ -454,6 +584,7 @@ impl<T: Default> Producer<T> {
 impl<T: Default> Producer<T> {
     fn drive(&mut self, now: Now) {
         self.now = now.at;
+        self.drive_transaction(now);
         if self.buffered_bytes == 0 {
             return;
         }
@@ -469,7 +600,9 @@ impl<T: Default> Producer<T> {
         self.topics.active.retain(|(at, partition)| lines[*at].existing(*partition).is_some_and(waits));
         for spot in &self.topics.active {
             let line = &self.topics.lines[spot.0];
-            let is_due = |lane: &Lane<T>| lane.is_due(now.at, stamp.is_some(), &self.options);
+            let is_admitted = |transaction: &Transaction| transaction.admits(&line.name, spot.1);
+            let may_stamp = stamp.is_some() && self.transaction.as_ref().is_none_or(is_admitted);
+            let is_due = |lane: &Lane<T>| lane.is_due(now.at, may_stamp, &self.options);
             if !line.existing(spot.1).is_some_and(is_due) {
                 continue;
             }
@@ -522,13 +655,18 @@ impl<T: Default> Producer<T> {
         };
         let timeout_ms = i32::try_from(self.options.cluster.request_timeout_ms).unwrap_or(i32::MAX);
         let topic_data = topics.into_values().collect();
-        let request = ProduceRequest { acks, timeout_ms, topic_data, ..Default::default() };
-        let call = self.cluster.call(now.at, Target::Node(leader), request);
+        let transactional_id = self.options.transactional_id.clone();
+        let request = ProduceRequest { transactional_id, acks, timeout_ms, topic_data, ..Default::default() };
+        let versions = self.transaction.as_mut().map_or(ANY_VERSION, Transaction::produce_versions);
+        let call = self.cluster.call_in(now.at, Target::Node(leader), request, versions);
         self.metrics.requests_sent += 1;
         self.requests.insert(call, taken);
     }
 
     fn drive_identity(&mut self, now: Now) {
+        if self.transaction.is_some() {
+            return;
+        }
         if let Identity::Spent(id, epoch) = self.identity
             && self.topics.lanes().all(Lane::is_certain)
         {
@@ -539,7 +677,7 @@ impl<T: Default> Producer<T> {
         if now.at < self.identity_not_before {
             return;
         }
-        let (id, epoch) = from.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE));
+        let (id, epoch) = self.identity.pair();
         let request = InitProducerIdRequest {
             transactional_id: None,
             transaction_timeout_ms: i32::MAX,
@@ -563,7 +701,13 @@ impl<T: Default> Producer<T> {
 impl<T: Default> Producer<T> {
     fn answered(&mut self, now: Now) {
         for (call, result) in self.cluster.take_answers() {
-            if let Identity::Asked(asked, from) = self.identity
+            let before = self.identity;
+            let scene = Scene { now: now.at, cluster: &mut self.cluster, identity: &mut self.identity };
+            if self.transaction.as_mut().is_some_and(|transaction| transaction.answered(scene, call, &result)) {
+                if self.identity != before {
+                    self.topics.lanes_mut().for_each(Lane::restart_sequence);
+                }
+            } else if let Identity::Asked(asked, from) = self.identity
                 && asked == call
             {
                 self.identified(now, from, &result);
@@ -672,14 +816,15 @@ impl<T: Default> Producer<T> {
                 self.cluster.refresh_soon(now.at);
                 self.again(now, spot, serial, answer.error_code);
             }
-            Verdict::OutOfOrder => {
+            // In a transaction there is no saying what belongs to it: it cannot be committed.
+            Verdict::OutOfOrder if self.transaction.is_none() => {
                 self.spend_identity();
                 self.again(now, spot, serial, answer.error_code);
                 if let Some(lane) = self.topics.lane(spot) {
                     lane.clear_stamps(serial);
                 }
             }
-            Verdict::Refused => {
+            Verdict::OutOfOrder | Verdict::Refused => {
                 if let Some(batch) = lane.finish(serial) {
                     self.spend_identity();
                     let message = answer.error_message.as_ref().map(ToString::to_string);
@@ -689,3 +834,6 @@ impl<T: Default> Producer<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

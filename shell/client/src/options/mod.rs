@@ -102,15 +102,22 @@ impl Kind for ProducerOptions {
 
 /// Sees to it that a producer's options do not contradict each other. What was not given yields to what was.
 fn agree(producer: &mut ProducerOptions, given: &BTreeSet<&'static str>) -> Result<(), String> {
+    let is_transactional = producer.transactional_id.is_some();
+    if is_transactional && !producer.idempotent {
+        return Err("transactional.id needs enable.idempotence=true: set that, or leave it out".to_owned());
+    }
     let obstacles = [
         (producer.acks != Acks::All, "acks is not all: set acks=all"),
         (producer.cluster.retries_max == 0, "retries is 0: set retries to 1 or more, or leave it out"),
         (producer.in_flight_max > 5, "max.in.flight.requests.per.connection is above 5: set 5 or less"),
     ];
-    let is_wanted = given.contains("enable.idempotence") && producer.idempotent;
+    let is_wanted = is_transactional || given.contains("enable.idempotence") && producer.idempotent;
+    let wish = if is_transactional { "transactional.id" } else { "enable.idempotence=true" };
     for (_, why) in obstacles.iter().filter(|(stands, _)| *stands) {
         if is_wanted {
-            return Err(format!("enable.idempotence=true cannot be kept while {why}, or enable.idempotence=false"));
+            return Err(format!(
+                "{wish} cannot be kept while {why}, or enable.idempotence=false and no transactional.id"
+            ));
         }
         producer.idempotent = false;
     }

@@ -121,6 +121,10 @@ pub const TABLE: &[Definition] = &[
         "Whether partitions with fewer waiting batches are chosen more often"),
     row("partitioner.availability.timeout.ms", PRODUCER, "0", Ms(|s| &mut s.producer.availability_timeout_ms),
         "After how long a partition is not chosen whose broker takes nothing; 0 is never"),
+    row("transactional.id", PRODUCER, "", Other(|s, v| put(&mut s.producer.transactional_id,
+        Ok(Some(Text::from(v)).filter(|id| !id.is_empty())))), "The name under which its transactions outlive it"),
+    row("transaction.timeout.ms", PRODUCER, "60000", Ms(|s| &mut s.producer.transaction_timeout_ms),
+        "After how long a transaction that goes on is aborted"),
     // What consumers have.
     row("group.id", CONSUMER, "", Other(|s, v| put(&mut s.group.id, Ok(Text::from(v)))), "The group that it is a member of"),
     row("group.instance.id", CONSUMER, "", Other(|s, v| put(&mut s.group.instance_id,

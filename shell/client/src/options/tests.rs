@@ -53,6 +53,11 @@ fn what_is_wrong_is_said_with_its_remedy() {
             &[("enable.idempotence", "true"), ("max.in.flight.requests.per.connection", "6")],
             "max.in.flight.requests.per.connection is above 5",
         ),
+        (&[("transactional.id", "t"), ("acks", "1")], "transactional.id cannot be kept while acks is not all"),
+        (
+            &[("transactional.id", "t"), ("enable.idempotence", "false")],
+            "transactional.id needs enable.idempotence=true",
+        ),
         (&[("delivery.timeout.ms", "100")], "set it to 30005 or more"),
         (&[("bootstrap.servers", "localhost")], "`localhost` is not a list of HOST:PORT"),
     ] {

@@ -220,7 +220,7 @@ impl Sender {
 fn is_expected(error: &SendError) -> bool {
     match error {
         SendError::TimedOut { .. } => true,
-        SendError::Aborted => false,
+        SendError::Aborted | SendError::Transaction(_) => false,
         SendError::Refused { code, .. } => *code == ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
