@@ -239,5 +239,8 @@ fn epochs_are_known_of_all_that_a_kill_brings_back() {
     let back = reopen(disk, 1400, Trust::Killed);
     assert!(Offset::ZERO < back.start_offset() && back.start_offset() < end, "some were deleted, and some are back");
     let latest = log.latest_epoch().unwrap();
-    assert_eq!((back.latest_epoch(), back.epoch_end_offset(latest)), (Some(latest), known[latest.0 as usize]));
+    assert_eq!(
+        (back.latest_epoch(), back.epoch_end_offset(latest)),
+        (Some(latest), known[usize::try_from(latest.0).unwrap()])
+    );
 }
