@@ -16,6 +16,9 @@ const USAGE: &str = "usage: vltava-conform COMMAND
   shared SUITE [OPTIONS]           a suite outside of this repository; OPTIONS go to it
   ctl FOLDER VERB ID               kill, stop, start, pause or resume a node of a cluster that `shared` runs";
 
+/// The options of our own commands.
+const OPTIONS: [&str; 8] = ["--lines", "--seed", "--rounds", "--minutes", "--seconds", "--nodes", "--bin", "--kafka"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match run(&arguments) {
@@ -29,6 +32,16 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<(), String> {
     let (command, options) = arguments.split_first().ok_or(USAGE)?;
+    if !matches!(command.as_str(), "bench" | "shared") {
+        if options.iter().any(|word| word == "--help") {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        let is_unknown = |word: &&String| word.starts_with("--") && !OPTIONS.contains(&word.as_str());
+        if let Some(word) = options.iter().find(is_unknown) {
+            return Err(format!("there is no option {word}\n{USAGE}"));
+        }
+    }
     match command.as_str() {
         "install" => foreign::install(),
         "roundtrip" => {
