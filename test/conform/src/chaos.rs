@@ -174,7 +174,7 @@ fn strike(fault: &Fault, cluster: &mut Cluster, load: &mut Load, rng: &mut Rng) 
     let start = Instant::now();
     let struck = cluster.strike(fault);
     // A client comes and goes in the middle of it.
-    let churned = if rng.one_in(3) { load.churn(rng) } else { Ok(()) };
+    let churned = if rng.one_in(3) { load.churn(rng, !fault.takes_majority(cluster.count())) } else { Ok(()) };
     thread::sleep(fault.lasts.saturating_sub(start.elapsed()));
     cluster.heal(fault)?;
     struck.and(churned).and_then(|()| cluster.check()).and_then(|()| load.check())

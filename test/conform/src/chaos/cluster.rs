@@ -11,6 +11,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Starts so many nodes on empty folders and waits for them.
     pub fn start(nodes: usize, product: &Product, folder: &Path) -> Result<Cluster, String> {
         let net = Net::new(nodes)?;

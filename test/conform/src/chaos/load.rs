@@ -106,10 +106,11 @@ impl Load {
         Ok(())
     }
 
-    /// Ends one client, by force or not, and starts its next life.
-    pub fn churn(&mut self, rng: &mut Rng) -> Result<(), String> {
+    /// Ends one client, by force or not, and starts its next life. One that is to leave its group waits for its coordinator,
+    /// so nobody must wait for it while none can be elected.
+    pub fn churn(&mut self, rng: &mut Rng, may_leave: bool) -> Result<(), String> {
         let index = usize::try_from(rng.below(self.parts.len() as u64)).expect("few");
-        let gently = rng.one_in(2) && !self.parts[index].is_producer();
+        let gently = rng.one_in(2) && may_leave && !self.parts[index].is_producer();
         self.lives_ended += 1;
         if gently {
             self.end(index)?;
