@@ -6,6 +6,7 @@
 
 use crate::link::{ANY_VERSION, Answer, Broken, Link, Range, Waiting};
 use crate::metadata::{Broker, Metadata, Topic};
+use crate::sasl::SaslMechanism;
 use crate::{Event, LinkId, Transmit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use types::{Instant, LeaderEpoch, NodeId, PartitionIndex, Rng, Text, TopicId};
@@ -41,6 +42,8 @@ pub struct Options {
     pub rebootstraps: bool,
     /// `allow.auto.create.topics`
     pub allow_auto_create_topics: bool,
+    /// `sasl.mechanism`, where brokers are to be told who this client is: the driver is asked for its credentials.
+    pub sasl: Option<SaslMechanism>,
     /// Highest versions to use, by API key, where they are to be lower than what this library speaks.
     pub version_caps: BTreeMap<ApiKey, i16>,
     /// Where this client's chance comes from.
@@ -63,6 +66,7 @@ impl Default for Options {
             metadata_max_age_ms: 300_000,
             rebootstraps: true,
             allow_auto_create_topics: true,
+            sasl: None,
             version_caps: BTreeMap::new(),
             seed: 0,
         }
@@ -96,6 +100,8 @@ pub enum Failure {
     Unsupported,
     /// The request was sent and has no answer (produce with acks=0).
     Unanswered,
+    /// The request never left: the broker does not let this client in, or the client does not trust the broker.
+    Denied,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +115,7 @@ enum Peer {
 struct Attempts {
     failed: u32,
     not_before: Instant,
+    is_denied: bool,
 }
 
 /// A call for whom nobody is connected yet.
@@ -226,23 +233,31 @@ impl Cluster {
     pub fn handle(&mut self, now: Instant, event: Event<'_>) {
         match event {
             Event::Connected(id) => {
-                if let Some((peer, link)) = self.links.get_mut(&id) {
+                if let Some((_, link)) = self.links.get_mut(&id) {
                     link.connected();
                     link.used_at = now;
-                    self.attempts.remove(peer);
                 }
             }
             Event::Received(id, bytes) => {
-                if let Some((_, link)) = self.links.get_mut(&id) {
-                    let is_broken = link.received(bytes, &mut self.answers) == Err(Broken);
+                if let Some((peer, link)) = self.links.get_mut(&id) {
+                    let was_ready = link.is_ready();
+                    let received = link.received(now, bytes, &mut self.answers);
                     // Brokers learn of a new level one after the other.
                     self.transaction_version = self.transaction_version.max(link.transaction_version);
-                    if is_broken {
-                        self.drop_link(now, id, Failure::Disconnected);
+                    match received {
+                        Err(broken) => self.drop_link(now, id, broken),
+                        Ok(()) if !was_ready && link.is_ready() => drop(self.attempts.remove(peer)),
+                        Ok(()) => {}
                     }
                 }
             }
+            Event::Identified(id, credentials) => {
+                if let Some((_, link)) = self.links.get_mut(&id) {
+                    link.identified(credentials);
+                }
+            }
             Event::Closed(id) => self.lose_link(now, id, Failure::Disconnected),
+            Event::Denied(id) => self.lose_link(now, id, Failure::Denied),
             Event::Wake => {}
         }
         self.expire(now);
@@ -396,10 +411,23 @@ impl Cluster {
         for held in std::mem::take(&mut self.held) {
             match self.find(now, held.target) {
                 Some(id) => self.submit(id, held),
+                None if self.is_denied(now, held.target) => self.answers.push((held.call, Err(Failure::Denied))),
                 None => self.held.push_back(held),
             }
         }
         self.flush();
+    }
+
+    /// Whether those a call could go to have just denied this client: asking on would not help.
+    fn is_denied(&self, now: Instant, target: Target) -> bool {
+        let is_asked = |peer: &Peer| match (target, *peer) {
+            (Target::Node(node), Peer::Node(other)) | (Target::Coordinator(node), Peer::Coordinator(other)) => {
+                node == other
+            }
+            (Target::Any | Target::Controller, _) => true,
+            (Target::Node(_) | Target::Coordinator(_), _) => false,
+        };
+        self.attempts.iter().any(|(peer, known)| known.is_denied && now < known.not_before && is_asked(peer))
     }
 
     fn submit(&mut self, id: LinkId, held: Held) {
@@ -412,6 +440,9 @@ impl Cluster {
 
     fn flush(&mut self) {
         for (id, (_, link)) in &mut self.links {
+            if std::mem::take(&mut link.wants_credentials) {
+                self.transmits.push_back(Transmit::Identify { link: *id });
+            }
             for bytes in link.outbox.drain(..) {
                 self.transmits.push_back(Transmit::Send { link: *id, bytes });
             }
@@ -462,7 +493,8 @@ impl Cluster {
         let timeout_ms = self.options.connect_timeout_ms.saturating_mul(1 << failed.min(10));
         let most_ms = self.options.connect_timeout_ms_max.max(self.options.connect_timeout_ms);
         let by = now.plus_ms(timeout_ms.min(most_ms));
-        let link = Link::new(Text::from(self.options.client_id.as_str()), self.options.version_caps.clone(), by);
+        let session_percent = if self.options.sasl.is_some() { 85 + self.rng.below(11) } else { 0 };
+        let link = Link::new(&self.options, by, session_percent);
         self.links.insert(id, (peer, link));
         self.transmits.push_back(Transmit::Connect { link: id, host, port });
         Some(id)
@@ -478,10 +510,10 @@ impl Cluster {
     }
 
     /// Closes a connection that is of no more use.
-    fn drop_link(&mut self, now: Instant, id: LinkId, failure: Failure) {
-        let why = Some("it does not answer in time, or not in Kafka's protocol".to_owned());
-        self.transmits.push_back(Transmit::Close { link: id, why });
-        self.lose_link(now, id, failure);
+    fn drop_link(&mut self, now: Instant, id: LinkId, broken: Broken) {
+        let is_denied = broken.failure == Failure::Denied;
+        self.transmits.push_back(Transmit::Close { link: id, why: Some(broken.why), is_denied });
+        self.lose_link(now, id, broken.failure);
     }
 
     /// When a connection is closed for which nobody has a use.
@@ -496,7 +528,7 @@ impl Cluster {
         let failed = self.attempts.get(&peer).map_or(0, |attempts| attempts.failed);
         let range = self.options.reconnect_backoff_ms;
         let not_before = now.plus_ms(self.spread(range, failed));
-        self.attempts.insert(peer, Attempts { failed: failed + 1, not_before });
+        self.attempts.insert(peer, Attempts { failed: failed + 1, not_before, is_denied: failure == Failure::Denied });
         self.refresh_soon(now);
     }
 
@@ -504,13 +536,14 @@ impl Cluster {
         let late = |(_, (_, link)): &(&LinkId, &(Peer, Link))| link.deadline().is_some_and(|deadline| deadline <= now);
         let late: Vec<LinkId> = self.links.iter().filter(late).map(|(id, _)| *id).collect();
         for id in late {
-            self.drop_link(now, id, Failure::TimedOut);
+            let why = "it does not answer in time, or not in Kafka's protocol".to_owned();
+            self.drop_link(now, id, Broken { why, failure: Failure::TimedOut });
         }
         let is_idle = |(_, link): &(Peer, Link)| self.idle_at(link).is_some_and(|at| at <= now);
         let idle: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_idle(link)).map(|(id, _)| *id).collect();
         for id in idle {
             self.links.remove(&id);
-            self.transmits.push_back(Transmit::Close { link: id, why: None });
+            self.transmits.push_back(Transmit::Close { link: id, why: None, is_denied: false });
         }
         for held in std::mem::take(&mut self.held) {
             // A node that the cluster no longer names will not come back under this name's address.

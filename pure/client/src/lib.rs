@@ -11,6 +11,7 @@ mod link;
 mod metadata;
 mod producer;
 mod protocol;
+mod sasl;
 
 pub use admin::Admin;
 pub use cluster::{Call, Cluster, Failure, Options, Target};
@@ -21,9 +22,10 @@ pub use consumer::{
 pub use metadata::{Broker, Partition, Topic};
 pub use producer::{
     Acks, Delivery, Ending, ErrorGroup, GroupMetadata, NotTaken, OffsetAndMetadata, Partitioner, Partitioning, Place,
-    Producer, ProducerMetrics, ProducerOptions, ProducerRecord, SendError, Taken, TransactionError,
+    Producer, ProducerMetrics, ProducerOptions, ProducerRecord, SendError, Taken, TransactionError, partition_of_key,
 };
 pub use record::Codec;
+pub use sasl::{Credentials, SaslMechanism};
 
 pub use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId, Uuid};
 
@@ -40,8 +42,12 @@ pub enum Event<'a> {
     /// All bytes of the connection that have come and were not taken yet, cut anywhere. What is whole is taken off the
     /// front without a copy; where the rest of it is longer than the buffer, room for that is reserved.
     Received(LinkId, &'a mut BytesMut),
+    /// Who this client is, as `Transmit::Identify` asked.
+    Identified(LinkId, Credentials),
     /// The connection is gone, or never came about.
     Closed(LinkId),
+    /// The connection is gone because one end does not accept the other: to try again changes nothing.
+    Denied(LinkId),
     /// The time that `next_wake` named has come.
     Wake,
 }
@@ -59,9 +65,15 @@ pub enum Transmit {
         link: LinkId,
         bytes: Bytes,
     },
+    /// Credentials are wanted: answered by `Identified`, `Closed` or `Denied`.
+    Identify {
+        link: LinkId,
+    },
     Close {
         link: LinkId,
         /// Why, where it is more than that nobody needs it.
         why: Option<String>,
+        /// The broker does not let this client in.
+        is_denied: bool,
     },
 }

@@ -1,13 +1,17 @@
-//! One connection to a broker: which versions it speaks, what waits for its answer, and the cutting of frames.
+//! One connection to a broker: which versions it speaks, who the client is to it, what waits for its answer, and the
+//! cutting of frames.
 //!
 //! Must never know why a request is sent; an answer goes back to who made the call.
 
-use crate::cluster::{Call, Failure};
+use crate::cluster::{Call, Failure, Options};
 use crate::protocol;
+use crate::sasl::{Credentials, Exchange, SaslMechanism};
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 use types::{ErrorCode, Instant, Text};
-use wire::{ApiKey, ApiVersionsRequest, Body, Records, Request, Response};
+use wire::{
+    ApiKey, ApiVersionsRequest, Body, Records, Request, Response, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 
 /// Longest answer that is taken: no broker sends more than a fetch's maximum and its overhead.
 const FRAME_BYTES_MAX: usize = 512 << 20;
@@ -28,7 +32,12 @@ enum Phase {
     Connecting,
     /// ApiVersions was asked for in this version.
     Negotiating(i16),
-    Ready(Versions),
+    /// The driver is asked for credentials.
+    Identifying,
+    /// The broker was told the mechanism.
+    Handshaking(Credentials),
+    Authenticating(Exchange),
+    Ready,
 }
 
 /// A call that is to be sent.
@@ -57,6 +66,16 @@ pub struct Link {
     client_id: Text,
     /// Highest version to use of a key, where that is less than what this library knows.
     caps: BTreeMap<ApiKey, i16>,
+    versions: Versions,
+    sasl: Option<SaslMechanism>,
+    /// Credentials are to be asked for.
+    pub wants_credentials: bool,
+    /// From when on the client has to say anew who it is before it asks anything (KIP-368).
+    authenticate_at: Option<Instant>,
+    /// How much of a session is used, in percent: clients of one broker are not to come back together.
+    session_percent: u64,
+    /// How long the broker may take over a new authentication.
+    patience_ms: u64,
     phase: Phase,
     correlation: i32,
     waiting: VecDeque<Waiting>,
@@ -65,21 +84,40 @@ pub struct Link {
     pub used_at: Instant,
     /// Bytes to send, in order.
     pub outbox: Vec<Bytes>,
-    /// The connection must be up by then.
+    /// The connection must be ready by then.
     connect_by: Instant,
     /// The epoch of the broker's features and their `transaction.version`.
     pub transaction_version: (i64, i16),
 }
 
-/// The peer does not speak the protocol, or not in time: the connection is of no use.
+/// The connection is of no use, and why.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct Broken {
+    pub why: String,
+    pub failure: Failure,
+}
+
+/// The peer does not speak the protocol.
+fn garbled() -> Broken {
+    let why = "it does not answer in Kafka's protocol".to_owned();
+    Broken { why, failure: Failure::Disconnected }
+}
+
+fn denied(why: String) -> Broken {
+    Broken { why, failure: Failure::Denied }
+}
 
 impl Link {
-    pub fn new(client_id: Text, caps: BTreeMap<ApiKey, i16>, connect_by: Instant) -> Link {
+    pub fn new(options: &Options, connect_by: Instant, session_percent: u64) -> Link {
         Link {
-            client_id,
-            caps,
+            client_id: Text::from(options.client_id.as_str()),
+            caps: options.version_caps.clone(),
+            versions: Versions::new(),
+            sasl: options.sasl,
+            wants_credentials: false,
+            authenticate_at: None,
+            session_percent,
+            patience_ms: options.request_timeout_ms,
             phase: Phase::Connecting,
             correlation: 0,
             waiting: VecDeque::new(),
@@ -92,7 +130,7 @@ impl Link {
     }
 
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Phase::Ready(_))
+        matches!(self.phase, Phase::Ready)
     }
 
     /// Calls that were handed over and have no answer yet.
@@ -119,18 +157,28 @@ impl Link {
         self.put(None, Request::ApiVersions(request), version, deadline);
     }
 
-    /// Sends a request, or holds it until the versions are known.
+    /// The highest version of a request that both ends speak, within these.
+    fn version(&self, key: ApiKey, (least, most): Range) -> Option<i16> {
+        let (low, high) = self.versions.get(&key).copied()?;
+        let version = high.min(self.cap(key).max(low)).min(protocol::version_max(key)).min(most);
+        Some(version).filter(|version| *version >= low.max(least))
+    }
+
+    /// Sends a request, or holds it until the versions are known and the broker knows who asks.
     pub fn submit(&mut self, waiting: Waiting, answers: &mut Vec<Answer>) {
-        let Phase::Ready(versions) = &self.phase else { return self.waiting.push_back(waiting) };
-        let Waiting { call, request, versions: (least, most), deadline } = waiting;
-        let key = request.key();
-        let Some((low, high)) = versions.get(&key).copied() else {
+        if self.is_ready() && self.authenticate_at.is_some_and(|at| at <= self.used_at) {
+            // What is under way is answered first.
+            let busy = self.in_flight.iter().map(|asked| asked.deadline).max().unwrap_or(self.used_at);
+            self.connect_by = busy.max(self.used_at).plus_ms(self.patience_ms);
+            self.identify();
+        }
+        if !self.is_ready() {
+            return self.waiting.push_back(waiting);
+        }
+        let Waiting { call, request, versions, deadline } = waiting;
+        let Some(version) = self.version(request.key(), versions) else {
             return answers.push((call, Err(Failure::Unsupported)));
         };
-        let version = high.min(self.cap(key).max(low)).min(protocol::version_max(key)).min(most);
-        if version < low.max(least) {
-            return answers.push((call, Err(Failure::Unsupported)));
-        }
         // The broker answers every request but this one.
         if protocol::is_unanswered(&request) {
             self.put(None, request, version, deadline);
@@ -154,9 +202,14 @@ impl Link {
         self.in_flight.push_back(InFlight { call, correlation, key: request.key(), version, deadline });
     }
 
-    pub fn received(&mut self, bytes: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<(), Broken> {
-        while let Some(frame) = wire::split_message(bytes, FRAME_BYTES_MAX).map_err(|_| Broken)? {
-            self.answered(frame, answers)?;
+    pub fn received(&mut self, now: Instant, bytes: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<(), Broken> {
+        // An alert of TLS would be the length of an answer that never comes.
+        if matches!(self.phase, Phase::Negotiating(_)) && matches!(bytes[..], [0x15 | 0x16, 3, ..]) {
+            let why = "it speaks TLS: set security.protocol to SSL or SASL_SSL".to_owned();
+            return Err(Broken { why, failure: Failure::Disconnected });
+        }
+        while let Some(frame) = wire::split_message(bytes, FRAME_BYTES_MAX).map_err(|_| garbled())? {
+            self.answered(now, frame, answers)?;
         }
         if let Ok(Some(length)) = wire::announced_length(bytes, FRAME_BYTES_MAX) {
             bytes.reserve((length + wire::LENGTH_BYTES - bytes.len()).min(FRAME_GROWTH_BYTES_MAX));
@@ -164,42 +217,122 @@ impl Link {
         Ok(())
     }
 
-    fn answered(&mut self, frame: Bytes, answers: &mut Vec<Answer>) -> Result<(), Broken> {
-        let asked = self.in_flight.pop_front().ok_or(Broken)?;
+    fn answered(&mut self, now: Instant, frame: Bytes, answers: &mut Vec<Answer>) -> Result<(), Broken> {
+        let asked = self.in_flight.pop_front().ok_or_else(garbled)?;
         let decoded = protocol::decode(asked.key, asked.version, frame);
         let Some((_, response)) = decoded.filter(|(correlation, _)| *correlation == asked.correlation) else {
             // The call fails with the connection, not silently.
             self.in_flight.push_front(asked);
-            return Err(Broken);
+            return Err(garbled());
         };
         match (asked.call, response) {
             (Some(call), response) => answers.push((call, Ok(response))),
             (None, Response::ApiVersions(response)) => self.negotiated(&response, answers)?,
-            (None, _) => return Err(Broken),
+            (None, Response::SaslHandshake(response)) => self.shaken(&response)?,
+            (None, Response::SaslAuthenticate(response)) => self.authenticated(now, &response, answers)?,
+            (None, _) => return Err(garbled()),
         }
         Ok(())
     }
 
     fn negotiated(&mut self, response: &wire::ApiVersionsResponse, answers: &mut Vec<Answer>) -> Result<(), Broken> {
-        let Phase::Negotiating(version) = self.phase else { return Err(Broken) };
+        let Phase::Negotiating(version) = self.phase else { return Err(garbled()) };
         if response.error_code == ErrorCode::UNSUPPORTED_VERSION && version > 0 {
             let known = response.api_keys.iter().find(|range| range.api_key == ApiVersionsRequest::KEY);
             self.negotiate(known.map_or(0, |range| range.max_version.clamp(0, version - 1)));
             return Ok(());
         }
         if !response.error_code.is_ok() {
-            return Err(Broken);
+            return Err(garbled());
         }
         let range = |known: &wire::api_versions_response::ApiVersion| {
             Some((ApiKey::from_number(known.api_key)?, (known.min_version, known.max_version)))
         };
-        self.phase = Phase::Ready(response.api_keys.iter().filter_map(range).collect());
         let level = response.finalized_features.iter().find(|feature| feature.name == *"transaction.version");
         self.transaction_version =
             (response.finalized_features_epoch, level.map_or(0, |level| level.max_version_level));
+        self.versions = response.api_keys.iter().filter_map(range).collect();
+        match self.sasl {
+            None => self.ready(answers),
+            Some(_) if self.version(ApiKey::SaslHandshake, (1, 1)).is_some() => self.identify(),
+            Some(_) => {
+                let why = "it knows no SASL that this client speaks: set security.protocol to PLAINTEXT or SSL";
+                return Err(denied(why.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, answers: &mut Vec<Answer>) {
+        self.phase = Phase::Ready;
         for held in std::mem::take(&mut self.waiting) {
             self.submit(held, answers);
         }
+    }
+
+    fn identify(&mut self) {
+        self.phase = Phase::Identifying;
+        self.authenticate_at = None;
+        self.wants_credentials = true;
+    }
+
+    /// The driver says who the client is.
+    pub fn identified(&mut self, credentials: Credentials) {
+        let (Phase::Identifying, Some(mechanism)) = (&self.phase, self.sasl) else { return };
+        self.phase = Phase::Handshaking(credentials);
+        let request = SaslHandshakeRequest { mechanism: Text::from_static(mechanism.name()) };
+        self.put(None, request.into(), SaslHandshakeRequest::MAX, self.connect_by);
+    }
+
+    fn shaken(&mut self, response: &wire::SaslHandshakeResponse) -> Result<(), Broken> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Identifying);
+        let (Phase::Handshaking(credentials), Some(mechanism)) = (phase, self.sasl) else { return Err(garbled()) };
+        match response.error_code {
+            ErrorCode::NONE => {}
+            ErrorCode::ILLEGAL_SASL_STATE => {
+                return Err(denied("it wants no SASL here: set security.protocol to PLAINTEXT or SSL".to_owned()));
+            }
+            _ => {
+                let enabled: Vec<&str> = response.mechanisms.iter().map(Text::as_str).collect();
+                let (name, enabled) = (mechanism.name(), enabled.join(", "));
+                return Err(denied(format!("{name} is not enabled there: set sasl.mechanism to one of {enabled}")));
+            }
+        }
+        let (exchange, first) = Exchange::begin(mechanism, credentials).map_err(denied)?;
+        self.phase = Phase::Authenticating(exchange);
+        self.say(first);
+        Ok(())
+    }
+
+    fn say(&mut self, message: Vec<u8>) {
+        let request = SaslAuthenticateRequest { auth_bytes: message.into(), ..Default::default() };
+        // Who knows the handshake's version 1 knows this request's 0.
+        let version = self.version(ApiKey::SaslAuthenticate, ANY_VERSION).unwrap_or(0);
+        self.put(None, request.into(), version, self.connect_by);
+    }
+
+    fn authenticated(
+        &mut self,
+        now: Instant,
+        response: &wire::SaslAuthenticateResponse,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Broken> {
+        let Phase::Authenticating(exchange) = &mut self.phase else { return Err(garbled()) };
+        if !response.error_code.is_ok() {
+            let said = response.error_message.as_ref().map(Text::as_str).filter(|said| !said.is_empty());
+            let said = said.unwrap_or("it gives no reason");
+            let reason = exchange.reason().map_or(String::new(), |reason| format!(" ({reason})"));
+            let name = self.sasl.map_or("SASL", SaslMechanism::name);
+            return Err(denied(format!("the broker refuses this client's {name} credentials: {said}{reason}")));
+        }
+        if let Some(message) = exchange.next(&response.auth_bytes).map_err(denied)? {
+            self.say(message);
+            return Ok(());
+        }
+        let lifetime_ms = u64::try_from(response.session_lifetime_ms).unwrap_or(0);
+        let used_ms = lifetime_ms.saturating_mul(self.session_percent) / 100;
+        self.authenticate_at = (lifetime_ms > 0).then(|| now.plus_ms(used_ms));
+        self.ready(answers);
         Ok(())
     }
 
@@ -211,8 +344,13 @@ impl Link {
 
     /// The connection is gone: no call that is still open will be answered.
     pub fn close(self, failure: Failure, answers: &mut Vec<Answer>) {
-        answers.extend(self.in_flight.into_iter().filter_map(|asked| Some((asked.call?, Err(failure)))));
-        answers.extend(self.waiting.into_iter().map(|held| (held.call, Err(Failure::NotSent))));
+        // Nobody looks into what was sent; what was not is not to be tried again with what was denied.
+        let (sent, unsent) = match failure {
+            Failure::Denied => (Failure::Disconnected, Failure::Denied),
+            failure => (failure, Failure::NotSent),
+        };
+        answers.extend(self.in_flight.into_iter().filter_map(|asked| Some((asked.call?, Err(sent)))));
+        answers.extend(self.waiting.into_iter().map(|held| (held.call, Err(unsent))));
     }
 }
 

@@ -68,9 +68,11 @@ impl Problem {
                 Problem::failed(format!("{doing}: {refused}{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
             }
             Error::BadOption(problem) => Problem::usage(problem),
-            Error::Unsupported | Error::Closed | Error::Serialization(_) | Error::Transaction(_) => {
-                Problem::failed(format!("{doing}: {error}"))
-            }
+            Error::Authentication(_)
+            | Error::Unsupported
+            | Error::Closed
+            | Error::Serialization(_)
+            | Error::Transaction(_) => Problem::failed(format!("{doing}: {error}")),
         }
     }
 }

@@ -51,7 +51,8 @@ impl Client {
     /// Connects as the options say: see [`AdminConfig`].
     ///
     /// # Errors
-    /// As `with_options`, and [`Error::BadOption`] where `bootstrap.servers` is empty.
+    /// As `with_options`, [`Error::Authentication`] once one of them has not accepted this client, or the client not it,
+    /// and [`Error::BadOption`] where `bootstrap.servers` is empty.
     pub async fn new(config: AdminConfig) -> Result<Client, Error> {
         let (options, dialer) = config.ready(|options| options)?;
         let clock = Clock::start();
@@ -372,6 +373,12 @@ impl Engine for Asking {
         let Some(hello) = &mut self.hello else { return };
         let failed = hello.left.extract_if(.., |address| problem.starts_with(&format!("{address}: ")));
         self.problems.extend(failed.map(|_| problem.to_owned()));
+    }
+
+    fn denied(&mut self, problem: &str) {
+        if let Some(hello) = self.hello.take() {
+            let _ = hello.reply.send(Err(Error::Authentication(problem.to_owned())));
+        }
     }
 
     fn abandon(&mut self, _now: Now) {}

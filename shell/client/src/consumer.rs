@@ -81,6 +81,7 @@ impl Consumer {
             if let Some(polled) = self.shared.with(Reading::poll)? {
                 return Ok(Some(polled));
             }
+            self.shared.admitted()?;
             tokio::select! {
                 () = news => {}
                 () = give_up.as_mut() => return Ok(None),
@@ -176,6 +177,10 @@ impl Engine for Reading {
         {
             let _ = reply.send(());
         }
+    }
+
+    fn denied(&mut self, _problem: &str) {
+        self.news.notify_one();
     }
 
     fn abandon(&mut self, now: Now) {

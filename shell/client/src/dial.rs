@@ -1,7 +1,11 @@
 //! How connections are made: the socket's options, and what stands between the socket and the protocol. Must never know
 //! which broker it is.
 
+use crate::security::{Login, Tls};
+use client::Credentials;
 use std::io::{Error, ErrorKind, Result};
+use std::pin::Pin;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, lookup_host};
 
@@ -17,7 +21,14 @@ pub struct Dialer {
     pub send_buffer_bytes: Option<u32>,
     /// `receive.buffer.bytes`, unless the system chooses.
     pub receive_buffer_bytes: Option<u32>,
+    /// What is spoken beneath the protocol.
+    pub tls: Option<Arc<Tls>>,
+    /// Who the client says it is.
+    pub login: Option<Arc<Login>>,
 }
+
+/// Credentials that are yet to come.
+pub type Identifying = Pin<Box<dyn Future<Output = Result<Credentials>> + Send>>;
 
 impl Dialer {
     /// Tries all addresses of a name, in their order.
@@ -35,11 +46,22 @@ impl Dialer {
                 Ok(stream) => {
                     // Small requests wait for nothing; where that cannot be set they are late, not wrong.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Box::new(stream));
+                    return match &self.tls {
+                        Some(tls) => Ok(Box::new(tls.wrap(host, stream).await?)),
+                        None => Ok(Box::new(stream)),
+                    };
                 }
                 Err(error) => failed = error,
             }
         }
         Err(failed)
+    }
+
+    pub fn identify(&self) -> Identifying {
+        let login = self.login.clone();
+        Box::pin(async move {
+            let login = login.ok_or_else(|| Error::new(ErrorKind::PermissionDenied, "there are no credentials"))?;
+            login.credentials().await
+        })
     }
 }

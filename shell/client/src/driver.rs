@@ -33,6 +33,8 @@ pub trait Engine: Send + 'static {
     fn tell(_news: &mut Self::News) {}
     /// A connection could not be made, or ended: its address and why.
     fn trouble(&mut self, _problem: &str) {}
+    /// As `trouble`, where one end does not accept the other: whoever waits for it waits in vain.
+    fn denied(&mut self, _problem: &str) {}
     /// Nobody is left who could command: what is open is to be brought to an end.
     fn abandon(&mut self, now: Now);
     /// Whether nothing is left to do once abandoned.
@@ -71,7 +73,14 @@ struct Inner<E> {
     clock: Clock,
     runtime: Handle,
     /// The last trouble with a connection, for messages of time-outs.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Default)]
+struct Trouble {
+    problem: Option<String>,
+    /// No other connection was tried since the broker, or the client, did not accept the other.
+    is_denied: bool,
 }
 
 struct Held<E> {
@@ -166,7 +175,17 @@ impl<E: Engine> Owner<E> {
     }
 
     pub fn trouble(&self) -> Option<String> {
-        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).problem.clone()
+    }
+
+    /// Whether there is any use in waiting for a broker.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`]
+    pub fn admitted(&self) -> Result<(), Error> {
+        let trouble = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let denied = trouble.problem.clone().filter(|_| trouble.is_denied);
+        denied.map_or(Ok(()), |problem| Err(Error::Authentication(problem)))
     }
 
     /// Waits in the engine's runtime, whichever is current.
@@ -258,23 +277,30 @@ impl<E: Engine> Driver<E> {
         match heard {
             Heard::Connected => engine.handle(now, Event::Connected(id)),
             Heard::Received => engine.handle(now, Event::Received(id, &mut link.inbox)),
-            Heard::Ended(why) => {
+            Heard::Identified(credentials) => engine.handle(now, Event::Identified(id, credentials)),
+            Heard::Ended { why, is_denied } => {
                 let problem = format!("{}: {why}", link.address);
                 self.links.remove(&id);
-                self.trouble(engine, problem);
-                engine.handle(now, Event::Closed(id));
+                self.trouble(engine, problem, is_denied);
+                engine.handle(now, if is_denied { Event::Denied(id) } else { Event::Closed(id) });
             }
         }
     }
 
-    fn trouble(&self, engine: &mut E, problem: String) {
-        engine.trouble(&problem);
-        *self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    fn trouble(&self, engine: &mut E, problem: String, is_denied: bool) {
+        if is_denied {
+            engine.denied(&problem)
+        } else {
+            engine.trouble(&problem)
+        }
+        let problem = Some(problem);
+        *self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Trouble { problem, is_denied };
     }
 
     fn transmit(&mut self, engine: &mut E, transmit: Transmit) {
         match transmit {
             Transmit::Connect { link, host, port } => {
+                self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_denied = false;
                 self.links.insert(link, Link::open(host, port, self.dialer.clone()));
             }
             Transmit::Send { link, bytes } => {
@@ -282,10 +308,15 @@ impl<E: Engine> Driver<E> {
                     link.outbox.push_back(bytes);
                 }
             }
-            Transmit::Close { link, why } => {
+            Transmit::Identify { link } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.identifying = Some(self.dialer.identify());
+                }
+            }
+            Transmit::Close { link, why, is_denied } => {
                 if let (Some(closed), Some(why)) = (self.links.remove(&link), why) {
                     let problem = format!("{}: {why}", closed.address);
-                    self.trouble(engine, problem);
+                    self.trouble(engine, problem, is_denied);
                 }
             }
         }

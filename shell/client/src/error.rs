@@ -11,6 +11,8 @@ pub enum Error {
     BadAddress(String),
     /// No broker could be connected to; what each address said.
     Unreachable { problems: Vec<String> },
+    /// A broker does not let this client in, or the client does not trust the broker: its address, and what to change.
+    Authentication(String),
     /// A broker answered, and said no.
     Refused(Refused),
     /// No answer in time; what was asked may have been done. The last trouble with a connection, if there was any.
@@ -40,6 +42,7 @@ impl Error {
             | Error::BadOption(_)
             | Error::Serialization(_)
             | Error::Unreachable { .. }
+            | Error::Authentication(_)
             | Error::TimedOut { .. }
             | Error::Disconnected { .. }
             | Error::Unsupported
@@ -65,6 +68,7 @@ impl Error {
             Failure::NotSent | Failure::TimedOut | Failure::Unanswered => Error::TimedOut { problem },
             Failure::Disconnected => Error::Disconnected { problem },
             Failure::Unsupported => Error::Unsupported,
+            Failure::Denied => Error::Authentication(problem.unwrap_or_default()),
         }
     }
 }
@@ -89,7 +93,9 @@ impl fmt::Display for Error {
             Error::Unsupported => {
                 f.write_str("the broker does not know this request in a version that this client speaks")
             }
-            Error::BadOption(problem) | Error::Serialization(problem) => f.write_str(problem),
+            Error::BadOption(problem) | Error::Serialization(problem) | Error::Authentication(problem) => {
+                f.write_str(problem)
+            }
             Error::Closed => f.write_str("it is closed"),
         }
     }

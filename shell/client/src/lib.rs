@@ -38,6 +38,7 @@ mod link;
 mod options;
 mod producer;
 mod records;
+mod security;
 pub mod serial;
 
 pub use admin::{Client, addresses};
@@ -52,12 +53,13 @@ pub use client::{
     Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, ErrorGroup,
     GroupMetadata, GroupOptions, LeaderEpoch, NodeId, Offset, OffsetAndMetadata, Options, Partition, PartitionIndex,
     Partitioner, Partitioning, ProducerMetrics, ProducerOptions, ProducerRecord, Reset, Spot, Text, Timestamp, Topic,
-    TopicId, TransactionError, Uuid,
+    TopicId, TransactionError, Uuid, partition_of_key,
 };
 pub use consumer::{Consumer, Polled};
 pub use error::Error;
 pub use options::{
     ADMIN, AdminConfig, CONSUMER, Config as ClientConfig, ConsumerConfig, Definition, PRODUCER, ProducerConfig,
-    definitions,
+    definitions, read_properties,
 };
 pub use producer::{Producer, RecordMetadata, Sending};
+pub use security::{Token, TokenSupplier};

@@ -151,6 +151,7 @@ impl Producer {
             if tried.is_ok() {
                 return Ok(tried);
             }
+            self.shared.admitted()?;
             tokio::select! {
                 () = room => {}
                 () = give_up.as_mut() => return Ok(tried),
@@ -489,6 +490,11 @@ impl Engine for Sender {
 
     fn trouble(&mut self, problem: &str) {
         self.trouble = Some(problem.to_owned());
+    }
+
+    fn denied(&mut self, problem: &str) {
+        self.trouble = Some(problem.to_owned());
+        self.room.notify_waiters();
     }
 
     fn abandon(&mut self, now: Now) {

@@ -102,6 +102,7 @@ impl<E: Engine> Host<E> {
                     ActorOutput::Connect { link, host }
                 }
                 Transmit::Send { link, bytes } => ActorOutput::Send { link: LinkId(self.base + link.0), bytes },
+                Transmit::Identify { .. } => panic!("no simulated broker asks who its clients are"),
                 Transmit::Close { link, .. } => {
                     let link = LinkId(self.base + link.0);
                     self.open.remove(&link.0);

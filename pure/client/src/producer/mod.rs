@@ -14,7 +14,7 @@ use crate::metadata::Partition;
 use crate::{Event, Transmit};
 use bytes::Bytes;
 use lane::{Batch, Lane, Verdict};
-pub use partitioner::{Partitioner, Partitioning};
+pub use partitioner::{Partitioner, Partitioning, of_key as partition_of_key};
 use record::Codec;
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Poll;

@@ -95,6 +95,7 @@ impl Fake {
         while let Some(transmit) = self.engine.poll_transmit() {
             match transmit {
                 Transmit::Connect { link, .. } => self.engine.handle(self.now(), Event::Connected(link)),
+                Transmit::Identify { .. } => panic!("no broker here asks who its clients are"),
                 Transmit::Close { .. } => {}
                 Transmit::Send { link, bytes } => self.request(link, bytes),
             }

@@ -8,12 +8,44 @@ mod value;
 use crate::clock::seed;
 use crate::dial::Dialer;
 use crate::error::Error;
-use client::{Acks, Codec, ConsumerOptions, GroupOptions, Options, ProducerOptions};
+use crate::security::{Login, Security, Source, TokenSupplier};
+use client::{Acks, Codec, ConsumerOptions, GroupOptions, Options, ProducerOptions, SaslMechanism};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 pub use table::{ADMIN, CONSUMER, Definition, PRODUCER};
 
 /// What a client is made of. Its `options` may be changed, or given as a whole: `Config::from`.
+///
+/// ```
+/// use vltava_client::{AdminConfig, ConsumerConfig, ProducerConfig};
+///
+/// # fn main() -> Result<(), vltava_client::Error> {
+/// // A producer: who has to have a record, how they are put together, how long it all may take.
+/// ProducerConfig::from_map([
+///     ("bootstrap.servers", "one:9092,two:9092"),
+///     ("acks", "all"),
+///     ("linger.ms", "20"),
+///     ("compression.type", "zstd"),
+///     ("delivery.timeout.ms", "60000"),
+/// ])?;
+/// // A consumer: its group, where it begins, how much it fetches.
+/// ConsumerConfig::from_text("group.id=readers\nauto.offset.reset=earliest\nfetch.max.bytes=1048576")?;
+/// // Connections: names, time-outs, waits after failures.
+/// AdminConfig::from_map([("client.id", "me"), ("request.timeout.ms", "5000"), ("reconnect.backoff.max.ms", "500")])?;
+/// // SASL; `sasl.jaas.config` says the same in Java's words.
+/// AdminConfig::from_map([
+///     ("security.protocol", "SASL_SSL"),
+///     ("sasl.mechanism", "SCRAM-SHA-512"),
+///     ("sasl.username", "alice"),
+///     ("sasl.password", "secret"),
+/// ])?;
+/// // TLS with an authority of one's own; ssl.keystore.location names this client's key and certificates.
+/// let tls = [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", "ca.pem")];
+/// assert!(AdminConfig::from_map(tls).is_err_and(|error| error.to_string().contains("ca.pem: No such file")));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Config<O> {
     pub options: O,
@@ -40,8 +72,10 @@ impl<O: Kind> Config<O> {
     pub fn from_map<K: AsRef<str>, V: AsRef<str>>(
         options: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Config<O>, Error> {
-        let settings = Settings::read(O::CLIENTS, options)?;
-        let dialer = settings.dialer.clone();
+        let mut settings = Settings::read(O::CLIENTS, options)?;
+        let mut dialer = settings.dialer.clone();
+        let security = std::mem::take(&mut settings.security);
+        security.secure(&mut dialer, &settings.given).map_err(Error::BadOption)?;
         Ok(Config { options: O::build(settings).map_err(Error::BadOption)?, dialer })
     }
 
@@ -52,9 +86,24 @@ impl<O: Kind> Config<O> {
 
     /// As `from_map`, from a `.properties` file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Config<O>, Error> {
-        let path = path.as_ref();
-        let text = std::fs::read_to_string(path);
-        Config::from_text(&text.map_err(|error| Error::BadOption(format!("{}: {error}", path.display())))?)
+        Config::from_map(read_properties(path)?)
+    }
+
+    /// With tokens for `sasl.mechanism=OAUTHBEARER` that the program brings, such as an `async` closure's.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] where the options have another mechanism.
+    pub fn token_supplier(mut self, supplier: impl TokenSupplier) -> Result<Config<O>, Error> {
+        match self.dialer.login.as_mut().and_then(Arc::get_mut) {
+            Some(login) if login.mechanism == SaslMechanism::OAuthBearer => {
+                login.source = Source::Supplier(Arc::new(supplier))
+            }
+            _ => {
+                let why = "tokens are for OAUTHBEARER: set sasl.mechanism=OAUTHBEARER and security.protocol=SASL_SSL";
+                return Err(Error::BadOption(why.to_owned()));
+            }
+        }
+        Ok(self)
     }
 
     /// What a client is started with.
@@ -63,9 +112,24 @@ impl<O: Kind> Config<O> {
         if cluster.bootstrap.is_empty() {
             return Err(Error::BadOption("bootstrap.servers is empty: set it to HOST:PORT of a broker".to_owned()));
         }
+        if let Some(Login { source: Source::Missing, .. }) = self.dialer.login.as_deref() {
+            let why = "sasl.mechanism=OAUTHBEARER has no token: set sasl.oauthbearer.token.endpoint.url, or use `token_supplier`";
+            return Err(Error::BadOption(why.to_owned()));
+        }
+        cluster.sasl = self.dialer.login.as_ref().map(|login| login.mechanism);
         cluster.seed = seed();
         Ok((self.options, self.dialer))
     }
+}
+
+/// The names and values in a `.properties` file.
+///
+/// # Errors
+/// [`Error::BadOption`] where it cannot be read.
+pub fn read_properties(path: impl AsRef<Path>) -> Result<Vec<(String, String)>, Error> {
+    let path = path.as_ref();
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    text.and_then(|text| properties::parse(&text)).map_err(|why| Error::BadOption(format!("{}: {why}", path.display())))
 }
 
 /// The options of one kind of client.
@@ -165,6 +229,7 @@ struct Settings {
     consumer: ConsumerOptions,
     group: GroupOptions,
     dialer: Dialer,
+    security: Security,
     /// Of gzip, lz4 and zstd.
     levels: [i32; 3],
     auto_commits: bool,
@@ -184,6 +249,7 @@ impl Settings {
             consumer,
             group: GroupOptions::default(),
             dialer: Dialer::default(),
+            security: Security::default(),
             levels: [Codec::Gzip, Codec::Lz4, Codec::Zstd].map(Codec::default_level),
             auto_commits: true,
             auto_commit_ms: 5000,

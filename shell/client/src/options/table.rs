@@ -4,7 +4,8 @@
 use super::Settings;
 use super::value::*;
 use crate::admin::addresses;
-use client::{Acks, Codec, Partitioning, Reset, Text};
+use crate::security::{Kind as StoreKind, Secret, tls};
+use client::{Acks, Codec, Partitioning, Reset, SaslMechanism, Text};
 
 /// Whose options these are.
 pub const PRODUCER: u8 = 1;
@@ -36,6 +37,9 @@ enum Kind {
     Boolean(Field<bool>),
     /// The size of a socket's buffer; -1 is the system's own.
     Buffer(Field<Option<u32>>),
+    Text(Field<String>),
+    /// As `Text`, and never shown.
+    Hidden(Field<Secret>),
     Other(fn(&mut Settings, &str) -> Result<(), String>),
 }
 
@@ -48,6 +52,8 @@ impl Definition {
             Kind::Boolean(field) => put(field(settings), choice(text, &[("true", true), ("false", false)])),
             Kind::Buffer(field) if text == "-1" => put(field(settings), Ok(None)),
             Kind::Buffer(field) => put(field(settings), number(text, 0..=i32::MAX.cast_unsigned()).map(Some)),
+            Kind::Text(field) => put(field(settings), Ok(text.to_owned())),
+            Kind::Hidden(field) => put(field(settings), Ok(Secret(text.to_owned()))),
             Kind::Other(set) => set(settings, text),
         }
     }
@@ -57,7 +63,7 @@ const fn row(name: &'static str, clients: u8, default: &'static str, kind: Kind,
     Definition { name, clients, default, help, kind }
 }
 
-use Kind::{Boolean, Buffer, Bytes, Ms, Number, Other};
+use Kind::{Boolean, Buffer, Bytes, Hidden, Ms, Number, Other, Text as Words};
 
 #[rustfmt::skip]
 pub const TABLE: &[Definition] = &[
@@ -95,6 +101,42 @@ pub const TABLE: &[Definition] = &[
         "How often a request is made again"),
     row("enable.metrics.push", ALL, "false", Other(|_, v| only(v, &["false"], "metrics are not pushed: read `metrics()`")),
         "Whether brokers are sent this client's metrics (KIP-714)"),
+    // Who brokers are, and who this client is to them.
+    row("security.protocol", ALL, "PLAINTEXT", Other(|s, v| put(&mut s.security.protocol, choice(v, &[("PLAINTEXT", (false, false)),
+        ("SSL", (true, false)), ("SASL_PLAINTEXT", (false, true)), ("SASL_SSL", (true, true))]))),
+        "Whether TLS is spoken, and whether the client says who it is (SASL)"),
+    row("ssl.truststore.location", ALL, "", Words(|s| &mut s.security.tls.truststore.location),
+        "A file of authorities that brokers' certificates are signed by; the system's own where there is none"),
+    row("ssl.truststore.type", ALL, "JKS", Other(|s, v| put(&mut s.security.tls.truststore.kind, kind(v))), "PEM or PKCS12"),
+    row("ssl.truststore.password", ALL, "", Hidden(|s| &mut s.security.tls.truststore.password), "Of a PKCS #12 file"),
+    row("ssl.truststore.certificates", ALL, "", Hidden(|s| &mut s.security.tls.truststore.certificates),
+        "Authorities as PEM, in place of a file"),
+    row("ssl.keystore.location", ALL, "", Words(|s| &mut s.security.tls.keystore.location),
+        "A file with this client's key and certificates"),
+    row("ssl.keystore.type", ALL, "JKS", Other(|s, v| put(&mut s.security.tls.keystore.kind, kind(v))), "PEM or PKCS12"),
+    row("ssl.keystore.password", ALL, "", Hidden(|s| &mut s.security.tls.keystore.password), "Of a PKCS #12 file"),
+    row("ssl.keystore.key", ALL, "", Hidden(|s| &mut s.security.tls.keystore.key), "The key as PEM, in place of a file"),
+    row("ssl.keystore.certificate.chain", ALL, "", Hidden(|s| &mut s.security.tls.keystore.certificates), "Its certificates"),
+    row("ssl.key.password", ALL, "", Hidden(|s| &mut s.security.tls.key_password), "Of an encrypted key in PEM"),
+    row("ssl.endpoint.identification.algorithm", ALL, "https", Other(|s, v| put(&mut s.security.tls.names_are_checked,
+        choice(v, &[("https", true), ("", false)]))), "Whether a broker's certificate has to be for its host; empty is no"),
+    row("ssl.enabled.protocols", ALL, "TLSv1.2,TLSv1.3", Other(|s, v| put(&mut s.security.tls.versions, tls::versions(v))),
+        "Versions that may be spoken"),
+    row("ssl.cipher.suites", ALL, "", Other(|s, v| put(&mut s.security.tls.suites, tls::suites(v))),
+        "Suites that may be used; all that are sound where none are named"),
+    row("sasl.mechanism", ALL, "GSSAPI", Other(|s, v| put(&mut s.security.sasl.mechanism, mechanism(v))),
+        "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"),
+    row("sasl.jaas.config", ALL, "", Hidden(|s| &mut s.security.sasl.jaas),
+        "The user: org.apache.kafka.common.security.scram.ScramLoginModule required username=\"..\" password=\"..\";"),
+    row("sasl.username", ALL, "", Words(|s| &mut s.security.sasl.username), "The user, without sasl.jaas.config"),
+    row("sasl.password", ALL, "", Hidden(|s| &mut s.security.sasl.password), "The user's password"),
+    row("sasl.oauthbearer.token.endpoint.url", ALL, "", Words(|s| &mut s.security.sasl.token_url),
+        "Where tokens are: an OAuth server's, or file:///PATH"),
+    row("sasl.oauthbearer.client.credentials.client.id", ALL, "", Words(|s| &mut s.security.sasl.client_id),
+        "Who asks the OAuth server"),
+    row("sasl.oauthbearer.client.credentials.client.secret", ALL, "", Hidden(|s| &mut s.security.sasl.client_secret),
+        "The secret of who asks"),
+    row("sasl.oauthbearer.scope", ALL, "", Words(|s| &mut s.security.sasl.scope), "What the token is asked to be good for"),
     // What producers have.
     row("acks", PRODUCER, "all", Other(|s, v| put(&mut s.producer.acks,
         choice(v, &[("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)]))),
@@ -161,6 +203,19 @@ pub const REFUSED: &[(&str, u8, &str)] = &[
         "bootstrap.servers are tried as soon as no known broker answers: leave this option out"),
     ("transaction.two.phase.commit.enable", PRODUCER, "two-phase commit (KIP-939) is not spoken: leave this option out"),
     ("sasl.kerberos.", ALL, "Kerberos is not spoken: use SCRAM-SHA-512 or OAUTHBEARER"),
+    ("sasl.login.", ALL, "Java classes cannot be loaded, and tokens are renewed by themselves: leave this option out"),
+    ("sasl.client.callback.handler.class", ALL, "Java classes cannot be loaded: bring tokens by `token_supplier`"),
+    ("sasl.oauthbearer.", ALL, "tokens come from sasl.oauthbearer.token.endpoint.url or `token_supplier`: leave this option out"),
+    ("ssl.protocol", ALL, "ssl.enabled.protocols says which versions may be spoken: leave this option out"),
+    ("ssl.provider", ALL, "Java classes cannot be loaded: TLS is rustls"),
+    ("ssl.engine.factory.class", ALL, "Java classes cannot be loaded: TLS is rustls"),
+    ("ssl.keymanager.algorithm", ALL, "TLS is rustls: leave this option out"),
+    ("ssl.trustmanager.algorithm", ALL, "TLS is rustls: leave this option out"),
+    ("ssl.secure.random.implementation", ALL, "TLS is rustls: leave this option out"),
+    ("ssl.ca.location", ALL, "in Kafka's words it is ssl.truststore.location, with ssl.truststore.type=PEM"),
+    ("ssl.certificate.location", ALL, "in Kafka's words key and certificates are in one file, ssl.keystore.location"),
+    ("ssl.key.location", ALL, "in Kafka's words key and certificates are in one file, ssl.keystore.location"),
+    ("sasl.mechanisms", ALL, "in Kafka's words it is sasl.mechanism"),
     ("security.providers", ALL, "Java classes cannot be loaded: TLS is rustls"),
     ("share.", CONSUMER, "share groups are not read: leave this option out"),
 ];
@@ -175,6 +230,16 @@ fn serializer(_: &mut Settings, name: &str) -> Result<(), String> {
     let name = name.rsplit('.').next().unwrap_or_default();
     let why = "Java classes cannot be loaded: leave it out, and make a `serial::TypedProducer` with a function";
     only(name, &["bytes", "ByteArraySerializer", "BytesSerializer"], why)
+}
+
+fn kind(text: &str) -> Result<Option<StoreKind>, String> {
+    choice(text, &[("JKS", None), ("PKCS12", Some(StoreKind::Pkcs12)), ("PEM", Some(StoreKind::Pem))])
+}
+
+fn mechanism(text: &str) -> Result<Option<SaslMechanism>, String> {
+    let [one, two, three, four] = SaslMechanism::ALL.map(|mechanism| (mechanism.name(), Some(mechanism)));
+    // What Kafka has where nothing is said; it is refused once SASL is to be spoken.
+    choice(text, &[one, two, three, four, ("GSSAPI", None)])
 }
 
 fn partitioner(settings: &mut Settings, name: &str) -> Result<(), String> {

@@ -224,7 +224,7 @@ impl Administrator {
             self.oracle.borrow_mut().figures.admin += 1;
             match result {
                 Ok(response) => self.answered(&doing, &response),
-                Err(Failure::Unsupported) => panic!("{doing:?} is not supported"),
+                Err(failure @ (Failure::Unsupported | Failure::Denied)) => panic!("{doing:?}: {failure:?}"),
                 Err(Failure::NotSent | Failure::Disconnected | Failure::TimedOut | Failure::Unanswered) => {}
             }
         }
