@@ -6,17 +6,31 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::Duration;
-use vltava_client::{Client, Error, ErrorCode, Options, Topic};
+use vltava_client::{ADMIN, AdminConfig, Client, Error, ErrorCode, Topic, definitions, read_properties};
 
 /// Which broker, and how to print.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Every command")]
 pub struct Connection {
-    /// A broker of the cluster; several with commas between them
-    #[arg(long, short, value_name = "HOST:PORT", env = "VLTAVA_BOOTSTRAP", default_value = "127.0.0.1:9092")]
+    /// A broker of the cluster; several with commas between them [default: bootstrap.servers, or 127.0.0.1:9092]
+    #[arg(
+        long,
+        short,
+        value_name = "HOST:PORT",
+        env = "VLTAVA_BOOTSTRAP",
+        default_value = "",
+        hide_default_value = true
+    )]
     #[arg(global = true, alias = "bootstrap-server")]
     pub bootstrap: String,
+    /// An option of Kafka's clients, such as security.protocol=SSL; may be given several times
+    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = pair, global = true)]
+    pub options: Vec<(String, String)>,
+    /// A .properties file with such options
+    #[arg(long, value_name = "FILE", global = true)]
+    pub command_config: Option<PathBuf>,
     /// Seconds to wait for the broker's answer to a question
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     #[arg(global = true)]
@@ -44,24 +58,79 @@ pub struct Session {
 impl Connection {
     /// Connects and runs a command.
     pub fn run(self, command: impl AsyncFnOnce(&Session) -> Result<(), Problem>) -> Result<(), Problem> {
+        self.run_as(ADMIN, command)
+    }
+
+    /// As `run`, for a command that is this kind of client as well and takes its options.
+    pub fn run_as(
+        mut self,
+        clients: u8,
+        command: impl AsyncFnOnce(&Session) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        self.gather()?;
+        let is_other = |name: &str| {
+            let is_of = |clients| definitions(clients).any(|known| known.name == name);
+            is_of(clients) && !is_of(ADMIN)
+        };
+        let own = self.options.iter().filter(|(name, _)| !is_other(name)).cloned().collect();
+        let bootstrap = self.bootstrap.clone();
+        let failed = |error: Error| Problem::of("connecting", &bootstrap, &error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let client = self.connect().await.map_err(|error| Problem::of("connecting", &self.bootstrap, &error))?;
+            let config = self.config("vltava-cli", self.timeout * 1000, own).map_err(failed)?;
+            let client = Client::new(config).await.map_err(failed)?;
             command(&Session { client, connection: self }).await
         })
     }
 
-    async fn connect(&self) -> Result<Client, Error> {
-        let timeout_ms = self.timeout * 1000;
-        let options = Options {
-            bootstrap: vltava_client::addresses(&self.bootstrap)?,
-            client_id: "vltava-cli".to_owned(),
-            request_timeout_ms: timeout_ms,
-            api_timeout_ms: timeout_ms,
-            connect_timeout_ms: timeout_ms.min(10_000),
-            ..Options::default()
-        };
-        Client::with_options(options).await
+    /// Puts together what files, words and defaults say.
+    pub fn gather(&mut self) -> Result<(), Problem> {
+        if let Some(file) = self.command_config.take() {
+            let mut options = read_properties(file).map_err(|error| Problem::usage(error.to_string()))?;
+            options.append(&mut self.options);
+            self.options = options;
+        }
+        let (servers, options) = self.options.drain(..).partition(|(name, _)| name == "bootstrap.servers");
+        self.options = options;
+        if self.bootstrap.is_empty() {
+            let servers: Vec<(String, String)> = servers;
+            self.bootstrap =
+                servers.into_iter().next_back().map_or("127.0.0.1:9092".to_owned(), |(_, servers)| servers);
+        }
+        Ok(())
+    }
+
+    /// How to connect as these options say, with a client's name and patience where they are silent.
+    pub fn config(
+        &self,
+        client_id: &str,
+        timeout_ms: u64,
+        options: Vec<(String, String)>,
+    ) -> Result<AdminConfig, Error> {
+        let bootstrap = vltava_client::addresses(&self.bootstrap)?;
+        let (patience, setup) = (timeout_ms.to_string(), timeout_ms.min(10_000).to_string());
+        let defaults = [
+            ("client.id", client_id),
+            ("request.timeout.ms", &patience),
+            ("default.api.timeout.ms", &patience),
+            ("socket.connection.setup.timeout.ms", &setup),
+        ];
+        let defaults = defaults.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut config = AdminConfig::from_map(defaults.into_iter().chain(options))?;
+        config.options.bootstrap = bootstrap;
+        Ok(config)
+    }
+
+    /// Whether an option was given.
+    pub fn given(&self, name: &str) -> bool {
+        self.options.iter().any(|(known, _)| known == name)
+    }
+
+    /// Those of the given options that one kind of client takes.
+    pub fn of(&self, clients: u8) -> Vec<(&str, &str)> {
+        let names: Vec<&str> = definitions(clients).map(|known| known.name).collect();
+        let options = self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        options.filter(|(name, _)| names.contains(name)).collect()
     }
 }
 

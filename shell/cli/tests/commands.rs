@@ -533,6 +533,80 @@ fn a_broker_that_is_not_there_is_said_so() {
 }
 
 #[test]
+fn options_of_kafkas_clients_are_taken() {
+    let world = World::start();
+    let file = world.file("client.properties");
+    std::fs::write(&file, format!("bootstrap.servers={}\nrequest.timeout.ms=5000\n", world.bootstrap()))
+        .expect("a file");
+    let script = "topic create rivers -X client.id=me -X request.timeout.ms=5000
+        topic list --bootstrap '' --command-config FILE
+        topic list --bootstrap '' --command-config FILE -X request.timeout.ms=soon
+        topic list --bootstrap '' -X bootstrap.servers=BROKER
+        topic list --bootstrap-server BROKER
+        topic list -X linger.ms=5
+        topic list -X sasl.mechanism=PLAIN
+        topic list -X clientid=me
+        topic list -X oops
+        topic list --command-config nowhere.properties
+        produce rivers -X linger.ms=1 -X acks=1 -X compression.type=zstd < Vltava|Otava
+        produce rivers -X acks=1 -X enable.idempotence=true < Vltava
+        consume rivers -o beginning -e -X fetch.max.bytes=1000
+        consume rivers -X group.id=readers";
+    let script = script.replace("FILE", &file).replace("BROKER", world.bootstrap());
+    let printed: String = script.lines().map(|line| world.run(line.trim())).collect();
+    let printed = printed.replace(&file, "FILE").replace(world.bootstrap(), "BROKER");
+    expect![[r#"
+        $ topic create rivers -X client.id=me -X request.timeout.ms=5000
+        created topic rivers, 1 partition, 1 replica
+        $ topic list --bootstrap '' --command-config FILE
+        TOPIC   PARTITIONS  REPLICAS
+        rivers           1         1
+        $ topic list --bootstrap '' --command-config FILE -X request.timeout.ms=soon
+        vltava: request.timeout.ms=soon: a whole number from 0 to 9223372036854775807 is needed
+        exit 2
+        $ topic list --bootstrap '' -X bootstrap.servers=BROKER
+        TOPIC   PARTITIONS  REPLICAS
+        rivers           1         1
+        $ topic list --bootstrap-server BROKER
+        TOPIC   PARTITIONS  REPLICAS
+        rivers           1         1
+        $ topic list -X linger.ms=5
+        vltava: linger.ms is not an option of this kind of client: leave it out
+        exit 2
+        $ topic list -X sasl.mechanism=PLAIN
+        vltava: sasl.mechanism is of no use without SASL: set security.protocol to SASL_SSL or SASL_PLAINTEXT
+        exit 2
+        $ topic list -X clientid=me
+        vltava: there is no option clientid: did you mean client.id?
+        exit 2
+        $ topic list -X oops
+        error: invalid value 'oops' for '-X <NAME=VALUE>': give it as KEY=VALUE
+
+        For more information, try '--help'.
+        exit 2
+        $ topic list --command-config nowhere.properties
+        vltava: nowhere.properties: No such file or directory (os error NUMBER)
+        exit 2
+        $ produce rivers -X linger.ms=1 -X acks=1 -X compression.type=zstd
+        sent 2 records (11 B) to rivers
+        $ produce rivers -X acks=1 -X enable.idempotence=true
+        vltava: enable.idempotence=true cannot be kept while acks is not all: set acks=all, or enable.idempotence=false and no transactional.id
+        exit 2
+        $ consume rivers -o beginning -e -X fetch.max.bytes=1000
+        Vltava
+        Otava
+        $ consume rivers -X group.id=readers
+        vltava: -X group.id is not taken here: use --group
+        exit 2
+    "#]].assert_eq(&printed);
+    let sasl = "-X security.protocol=SASL_PLAINTEXT -X sasl.mechanism=PLAIN -X sasl.username=a -X sasl.password=b";
+    let doctor = world.run(&format!("doctor {sasl}"));
+    assert!(doctor.contains("set security.protocol to PLAINTEXT or SSL"), "{doctor}");
+    let list = world.run(&format!("topic list {sasl}"));
+    assert!(list.contains("set security.protocol to PLAINTEXT or SSL") && list.ends_with("exit 1\n"), "{list}");
+}
+
+#[test]
 fn help_shows_examples() {
     let world = World::without_broker();
     for command in ["topic create", "topic alter", "topic describe", "produce", "consume", "group describe"] {

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use vltava_client::{
-    Consumed, Consumer, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions, Offset, OffsetAt, Polled, Reset, Spot,
-    Text, Topic,
+    CONSUMER, Consumed, Consumer, ConsumerConfig, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions, Offset,
+    OffsetAt, Polled, Reset, Spot, Text, Topic,
 };
 
 /// How long a poll waits before the end, the signal and the commits are looked at again.
@@ -95,9 +95,26 @@ fn start(text: &str) -> Result<Start, String> {
     })
 }
 
+/// What was given by Kafka's names, besides what has words of its own.
+pub fn given(session: &Session) -> Result<ConsumerOptions, Problem> {
+    for (name, word) in [
+        ("group.id", "--group"),
+        ("auto.offset.reset", "--from-beginning or --offset"),
+        ("isolation.level", "--read-committed"),
+        ("enable.auto.commit", "--group, with which what was printed is committed"),
+        ("auto.commit.interval.ms", "--group, with which what was printed is committed"),
+    ] {
+        if session.connection.given(name) {
+            return Err(Problem::usage(format!("-X {name} is not taken here: use {word}")));
+        }
+    }
+    let given = ConsumerConfig::from_map(session.connection.of(CONSUMER));
+    Ok(given.map_err(session.while_doing("reading options"))?.options)
+}
+
 impl Consume {
     pub fn run(self) -> Result<(), Problem> {
-        self.connection.clone().run(async |session| self.consume(session).await)
+        self.connection.clone().run_as(CONSUMER, async |session| self.consume(session).await)
     }
 
     async fn consume(&self, session: &Session) -> Result<(), Problem> {
@@ -105,7 +122,7 @@ impl Consume {
         let mut reading = Reading {
             command: self,
             session,
-            consumer: session.client.consumer(self.options()),
+            consumer: session.client.consumer(self.options(session)?),
             format: self.format.clone().ended(self.delimiter.as_bytes()),
             out: Vec::new(),
             ends: BTreeMap::new(),
@@ -123,7 +140,7 @@ impl Consume {
         done.and(committed)
     }
 
-    fn options(&self) -> ConsumerOptions {
+    fn options(&self, session: &Session) -> Result<ConsumerOptions, Problem> {
         let group = self.group.as_ref().map(|id| GroupOptions {
             id: Text::from(id.as_str()),
             // Commits follow what was printed, not what was fetched.
@@ -132,7 +149,7 @@ impl Consume {
         });
         let reset = if self.from_beginning { Reset::Earliest } else { Reset::Latest };
         let reset = if self.offset.is_some() { Reset::None } else { reset };
-        ConsumerOptions { group, reset, read_committed: self.read_committed, ..ConsumerOptions::default() }
+        Ok(ConsumerOptions { group, reset, read_committed: self.read_committed, ..given(session)? })
     }
 
     /// Where each partition is read from. An offset that is still to come would be waited for in silence.

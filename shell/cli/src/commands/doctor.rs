@@ -50,7 +50,8 @@ struct Report {
 }
 
 impl Doctor {
-    pub fn run(self) -> Result<(), Problem> {
+    pub fn run(mut self) -> Result<(), Problem> {
+        self.connection.gather()?;
         let addresses = vltava_client::addresses(&self.connection.bootstrap)
             .map_err(|error| Problem::of("reading --bootstrap", &self.connection.bootstrap, &error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -61,7 +62,7 @@ impl Doctor {
         let patience = Duration::from_secs(self.connection.timeout.min(DIAL_SECONDS_MAX));
         let mut report = Report::default();
         for (host, port) in addresses {
-            report.asked.push(dial(&host, port, None, patience).await);
+            report.asked.push(dial(&self.connection, (&host, port), None, patience).await);
         }
         report.findings.extend(report.asked.iter().filter_map(advice::of_bootstrap));
         let client = report.asked.iter_mut().find_map(|dial| dial.client.take());
@@ -85,7 +86,7 @@ impl Report {
         let overview = session.client.overview().await.map_err(doing())?;
         let roster = session.client.roster().await.map_err(doing())?;
         for broker in &overview.brokers {
-            let dial = dial(&broker.host, broker.port, Some(broker.node), patience).await;
+            let dial = dial(&session.connection, (&broker.host, broker.port), Some(broker.node), patience).await;
             let first = self.asked.iter().find(|asked| asked.failure().is_none());
             self.findings.extend(advice::of_broker(broker.node, &dial, first, overview.cluster_id.as_deref()));
             self.brokers.insert(broker.node, dial);

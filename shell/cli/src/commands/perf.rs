@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use vltava_client::{Bytes, ConsumerOptions, Error, OffsetAt, Polled, ProducerRecord, Sending, Spot, Text};
+use vltava_client::{Bytes, CONSUMER, Error, OffsetAt, PRODUCER, Polled, ProducerRecord, Sending, Spot, Text};
 
 /// Records whose delivery is open before sending waits.
 const OPEN_MAX: usize = 100_000;
@@ -66,7 +66,11 @@ struct Consume {
 
 impl Perf {
     pub fn run(self) -> Result<(), Problem> {
-        self.connection.run(async |session| match &self.action {
+        let clients = match &self.action {
+            Action::Produce(_) => PRODUCER,
+            Action::Consume(_) => CONSUMER,
+        };
+        self.connection.run_as(clients, async |session| match &self.action {
             Action::Produce(asked) => asked.run(session).await,
             Action::Consume(asked) => asked.run(session).await,
         })
@@ -76,7 +80,7 @@ impl Perf {
 impl Produce {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         let topic = session.topic(&self.topic).await?;
-        let options = options(session, &topic, self.acks, self.compression).await;
+        let options = options(session, &topic, self.acks, self.compression).await?;
         let producer = session.client.producer(options);
         let (sender, sent) = mpsc::channel(OPEN_MAX);
         let measuring = tokio::spawn(measure(sent, session.connection.json));
@@ -231,7 +235,7 @@ impl Consume {
         let starts = session.client.list_offsets(spots.clone(), OffsetAt::Earliest).await.map_err(doing())?;
         let mut ends = session.client.list_offsets(spots, OffsetAt::Latest).await.map_err(doing())?;
         ends.retain(|spot, end| *end > starts.get(spot).copied().flatten());
-        let mut consumer = session.client.consumer(ConsumerOptions::default());
+        let mut consumer = session.client.consumer(super::consume::given(session)?);
         let bar = session.bar(self.num_records, Unit::Things);
         let (started, mut first, mut records, mut bytes) = (Instant::now(), None, 0, 0);
         consumer.assign(starts).await.map_err(doing())?;

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::mpsc;
 use vltava_client::{
-    Acks, Bytes, Codec, Error, PartitionIndex, Producer, ProducerOptions, ProducerRecord, Resource, Sending, Text,
-    Topic,
+    Acks, Bytes, Codec, Error, PRODUCER, PartitionIndex, Producer, ProducerConfig, ProducerOptions, ProducerRecord,
+    Resource, Sending, Text, Topic,
 };
 
 /// Longest line: above what any broker takes, and less than would exhaust memory.
@@ -112,7 +112,7 @@ pub enum CodecWord {
 
 impl Produce {
     pub fn run(self) -> Result<(), Problem> {
-        self.connection.clone().run(async |session| self.produce(session).await)
+        self.connection.clone().run_as(PRODUCER, async |session| self.produce(session).await)
     }
 
     async fn produce(&self, session: &Session) -> Result<(), Problem> {
@@ -120,7 +120,7 @@ impl Produce {
         let partitions = self.partition.iter().map(|number| (*number, *number)).collect();
         Scope { topic: self.topic.clone(), partitions }.within(&topic)?;
         let (blocks, total) = read_blocks(self.file.as_deref(), &self.delimiter)?;
-        let producer = session.client.producer(options(session, &topic, self.acks, self.compression).await);
+        let producer = session.client.producer(options(session, &topic, self.acks, self.compression).await?);
         let unit = if total.is_some() { Unit::Bytes } else { Unit::Things };
         let mut work = Work {
             producer,
@@ -177,7 +177,14 @@ impl Produce {
 }
 
 /// Files come as fast as they can be read: larger batches than Kafka's default, as far as the topic takes them.
-pub async fn options(session: &Session, topic: &Topic, acks: AcksWord, compression: CodecWord) -> ProducerOptions {
+pub async fn options(
+    session: &Session,
+    topic: &Topic,
+    acks: AcksWord,
+    compression: CodecWord,
+) -> Result<ProducerOptions, Problem> {
+    let connection = &session.connection;
+    let given = ProducerConfig::from_map(connection.of(PRODUCER)).map_err(session.while_doing("reading options"))?;
     let codec = match compression {
         CodecWord::None => Codec::None,
         CodecWord::Gzip => Codec::Gzip,
@@ -194,14 +201,22 @@ pub async fn options(session: &Session, topic: &Topic, acks: AcksWord, compressi
     let limit =
         configs.iter().find(|config| config.name == "max.message.bytes").and_then(|config| config.value.as_ref());
     let limit = limit.and_then(|value| value.parse().ok()).unwrap_or(ProducerOptions::default().batch_bytes);
-    ProducerOptions {
-        acks,
-        idempotent: acks == Acks::All,
-        batch_bytes: limit.min(BATCH_BYTES),
-        delivery_timeout_ms: session.connection.timeout.saturating_mul(1000),
-        codec: (codec, codec.default_level()),
-        ..ProducerOptions::default()
+    let mut options = given.options;
+    // What is said by Kafka's name is meant.
+    if !connection.given("acks") {
+        options.acks = acks;
+        options.idempotent &= acks == Acks::All;
     }
+    if !connection.given("batch.size") {
+        options.batch_bytes = limit.min(BATCH_BYTES);
+    }
+    if !connection.given("delivery.timeout.ms") {
+        options.delivery_timeout_ms = connection.timeout.saturating_mul(1000);
+    }
+    if !connection.given("compression.type") {
+        options.codec = (codec, codec.default_level());
+    }
+    Ok(options)
 }
 
 /// How a line becomes a record: its parts are slices of what was read.

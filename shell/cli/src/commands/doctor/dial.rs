@@ -1,11 +1,12 @@
 //! Dials one address step by step, as a client does: the name, the port, the protocol, and who answers. Must never know
 //! what a failure means for whom.
 
+use crate::session::Connection;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, lookup_host};
-use vltava_client::{Client, Error, NodeId, Options};
+use vltava_client::{Client, Error, NodeId};
 
 /// How far a dial got.
 #[derive(Debug, Default)]
@@ -61,21 +62,32 @@ impl Failure {
 }
 
 /// Dials; where a node is expected, asks whether it is the one.
-pub async fn dial(host: &str, port: u16, expected: Option<NodeId>, patience: Duration) -> Dial {
+pub async fn dial(
+    connection: &Connection,
+    (host, port): (&str, u16),
+    expected: Option<NodeId>,
+    patience: Duration,
+) -> Dial {
     let mut dial = Dial { host: host.to_owned(), port, ..Dial::default() };
-    dial.failure = dial.steps(expected, patience).await.err();
+    let connection = Connection { bootstrap: dial.address(), ..connection.clone() };
+    dial.failure = dial.steps(&connection, expected, patience).await.err();
     dial
 }
 
 impl Dial {
-    async fn steps(&mut self, expected: Option<NodeId>, patience: Duration) -> Result<(), Failure> {
+    async fn steps(
+        &mut self,
+        connection: &Connection,
+        expected: Option<NodeId>,
+        patience: Duration,
+    ) -> Result<(), Failure> {
         let started = Instant::now();
         let found = tokio::time::timeout(patience, lookup_host((self.host.as_str(), self.port))).await;
         let found = found.map_err(|_| Failure::Name("no name server answers in time".to_owned()))?;
         self.addresses = found.map_err(|error| Failure::Name(error.to_string()))?.collect();
         self.took[0] = Some(started.elapsed());
         self.connect(patience).await?;
-        self.speak(expected, patience).await
+        self.speak(connection, expected, patience).await
     }
 
     /// Tries every address of the name: clients differ in which they take.
@@ -102,17 +114,14 @@ impl Dial {
         if self.took[1].is_some() { Ok(()) } else { Err(first) }
     }
 
-    async fn speak(&mut self, expected: Option<NodeId>, patience: Duration) -> Result<(), Failure> {
+    async fn speak(
+        &mut self,
+        connection: &Connection,
+        expected: Option<NodeId>,
+        patience: Duration,
+    ) -> Result<(), Failure> {
         let started = Instant::now();
         let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        let options = Options {
-            bootstrap: vec![(self.host.clone(), self.port)],
-            client_id: "vltava-doctor".to_owned(),
-            request_timeout_ms: ms,
-            api_timeout_ms: ms,
-            connect_timeout_ms: ms,
-            ..Options::default()
-        };
         let protocol = |error: Error| {
             Failure::Protocol(match &error {
                 // Which address that was is said elsewhere.
@@ -123,7 +132,8 @@ impl Dial {
                 other => other.to_string(),
             })
         };
-        let client = Client::with_options(options).await.map_err(protocol)?;
+        let config = connection.config("vltava-doctor", ms, connection.options.clone()).map_err(protocol)?;
+        let client = Client::new(config).await.map_err(protocol)?;
         self.took[2] = Some(started.elapsed());
         let overview = client.overview().await.map_err(protocol)?;
         self.cluster_id = overview.cluster_id.map(|id| id.to_string());
