@@ -1,8 +1,10 @@
-//! The client's own suite against Apache Kafka, of one node and of three.
+//! The client's own suite against Apache Kafka, of one node and of three, and its security against one that is secured.
+
+mod secured;
 
 use conform_suite::foreign;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,18 +45,23 @@ impl Kafka {
             );
             let file = home.join("server.properties");
             std::fs::write(&file, settings).expect("the settings are written");
-            let java = |main: &str| {
-                let mut java = Command::new("java");
-                java.args(["-Xmx512m", "-cp", &foreign::classpath(), main]).stdout(Stdio::null());
-                java
-            };
-            let format = ["format", "--cluster-id", "4L6g3nShT-eMCtK--X86sw", "--config"];
-            let formatted = java("kafka.tools.StorageTool").args(format).arg(&file).status().expect("java is there");
-            assert!(formatted.success(), "the node's folder is not formatted");
-            kafka.nodes.push(java("kafka.Kafka").arg(&file).spawn().expect("java is there"));
+            kafka.launch(&file, &[]);
         }
         kafka.wait();
         kafka
+    }
+
+    /// Starts a node of these settings; `format` are further words for the tool that makes its folder.
+    fn launch(&mut self, settings: &Path, format: &[&str]) {
+        let java = |main: &str| {
+            let mut java = Command::new("java");
+            java.args(["-Xmx512m", "-cp", &foreign::classpath(), main]).stdout(Stdio::null());
+            java
+        };
+        let mut tool = java("kafka.tools.StorageTool");
+        tool.args(["format", "--cluster-id", "4L6g3nShT-eMCtK--X86sw"]).args(format).arg("--config").arg(settings);
+        assert!(tool.status().expect("java is there").success(), "the node's folder is not formatted");
+        self.nodes.push(java("kafka.Kafka").arg(settings).spawn().expect("java is there"));
     }
 
     /// Waits until each node takes connections, which it does once the cluster knows it.

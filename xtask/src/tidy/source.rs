@@ -30,7 +30,9 @@ impl Source {
         let generated = path.contains("/generated/") || text.lines().take(5).any(|line| line.contains("@generated"));
         let rust = path.ends_with(".rs");
         let code = if rust && !generated { mask(&text) } else { Vec::new() };
-        let test = ["/tests/", "/benches/"].iter().any(|folder| path.contains(folder)) || path.ends_with("/tests.rs");
+        // Examples are for readers and are not the product either.
+        let test = ["/tests/", "/benches/", "/examples/"].iter().any(|folder| path.contains(folder))
+            || path.ends_with("/tests.rs");
         let test_ranges = test_ranges(&code);
         Source { path, text, code, test, generated, test_ranges }
     }
