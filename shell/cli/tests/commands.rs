@@ -546,6 +546,7 @@ fn options_of_kafkas_clients_are_taken() {
         topic list -X linger.ms=5
         topic list -X sasl.mechanism=PLAIN
         topic list -X clientid=me
+        doctor -X clientid=me
         topic list -X oops
         topic list --command-config nowhere.properties
         produce rivers -X linger.ms=1 -X acks=1 -X compression.type=zstd < Vltava|Otava
@@ -579,6 +580,9 @@ fn options_of_kafkas_clients_are_taken() {
         $ topic list -X clientid=me
         vltava: there is no option clientid: did you mean client.id?
         exit 2
+        $ doctor -X clientid=me
+        vltava: there is no option clientid: did you mean client.id?
+        exit 2
         $ topic list -X oops
         error: invalid value 'oops' for '-X <NAME=VALUE>': give it as KEY=VALUE
 
@@ -601,7 +605,8 @@ fn options_of_kafkas_clients_are_taken() {
     "#]].assert_eq(&printed);
     let sasl = "-X security.protocol=SASL_PLAINTEXT -X sasl.mechanism=PLAIN -X sasl.username=a -X sasl.password=b";
     let doctor = world.run(&format!("doctor {sasl}"));
-    assert!(doctor.contains("set security.protocol to PLAINTEXT or SSL"), "{doctor}");
+    assert!(doctor.contains("what to do: it knows no SASL that this client speaks: set security.protocol"), "{doctor}");
+    assert!(doctor.contains("the broker does not let this client in") && !doctor.contains("ApiVersions"), "{doctor}");
     let list = world.run(&format!("topic list {sasl}"));
     assert!(list.contains("set security.protocol to PLAINTEXT or SSL") && list.ends_with("exit 1\n"), "{list}");
 }

@@ -52,10 +52,10 @@ struct Report {
 impl Doctor {
     pub fn run(mut self) -> Result<(), Problem> {
         self.connection.gather()?;
-        let addresses = vltava_client::addresses(&self.connection.bootstrap)
-            .map_err(|error| Problem::of("reading --bootstrap", &self.connection.bootstrap, &error))?;
+        let config = self.connection.config("vltava-doctor", 1000, self.connection.options.clone());
+        let config = config.map_err(|error| Problem::of("reading options", &self.connection.bootstrap, &error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.examine(addresses))
+        runtime.block_on(self.examine(config.options.bootstrap))
     }
 
     async fn examine(self, addresses: Vec<(String, u16)>) -> Result<(), Problem> {

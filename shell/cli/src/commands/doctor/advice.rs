@@ -78,6 +78,7 @@ pub fn of_bootstrap(dial: &Dial) -> Option<Finding> {
             .fix("start the broker, or see which address and port its `listeners` names"),
         Failure::Unreachable(said) => Finding::problem(about, format!("it does not answer ({said})"))
             .fix("see whether a firewall or a wrong address is in between"),
+        Failure::Denied(said) => of_denied(about, said),
         Failure::Protocol(said) | Failure::OtherNode(said) => {
             Finding::problem(about, format!("the port is open, and ApiVersions is not answered ({said})"))
                 .setting("listener.security.protocol.map")
@@ -118,6 +119,11 @@ pub fn of_broker(node: NodeId, dial: &Dial, asked: Option<&Dial>, cluster: Optio
     findings
 }
 
+fn of_denied(about: String, said: &str) -> Finding {
+    let what = "the broker does not let this client in, or the client does not trust the broker";
+    Finding::problem(about, what).setting("-X or --command-config").fix(said)
+}
+
 fn of_failure(node: NodeId, about: &str, dial: &Dial, failure: &Failure) -> Finding {
     match failure {
         Failure::Name(said) => {
@@ -148,6 +154,7 @@ fn of_failure(node: NodeId, about: &str, dial: &Dial, failure: &Failure) -> Find
             );
             Finding::problem(about, what).setting("advertised.listeners, listener.security.protocol.map").fix(fix)
         }
+        Failure::Denied(said) => of_denied(about.to_owned(), said),
         Failure::OtherNode(said) => {
             let what = format!("another node answers there ({said})");
             let fix = format!(

@@ -34,6 +34,8 @@ pub enum Failure {
     Unreachable(String),
     /// The port is open, and what answers there does not speak the protocol.
     Protocol(String),
+    /// The broker does not let this client in, or the client does not trust the broker.
+    Denied(String),
     /// Another node answers than should.
     OtherNode(String),
 }
@@ -46,6 +48,7 @@ impl Failure {
             Failure::Refused(_) => "refused",
             Failure::Unreachable(_) => "no answer",
             Failure::Protocol(_) => "not Kafka's protocol",
+            Failure::Denied(_) => "not let in",
             Failure::OtherNode(_) => "another node",
         }
     }
@@ -56,6 +59,7 @@ impl Failure {
             | Failure::Refused(said)
             | Failure::Unreachable(said)
             | Failure::Protocol(said)
+            | Failure::Denied(said)
             | Failure::OtherNode(said) => said,
         }
     }
@@ -122,15 +126,14 @@ impl Dial {
     ) -> Result<(), Failure> {
         let started = Instant::now();
         let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        let protocol = |error: Error| {
-            Failure::Protocol(match &error {
-                // Which address that was is said elsewhere.
-                Error::Unreachable { problems } => {
-                    let own = format!("{}:{}: ", self.host, self.port);
-                    problems.join("; ").trim_start_matches(&own).to_owned()
-                }
-                other => other.to_string(),
-            })
+        // Which address that was is said elsewhere.
+        let own = format!("{}:{}: ", self.host, self.port);
+        let protocol = |error: Error| match &error {
+            Error::Unreachable { problems } => {
+                Failure::Protocol(problems.join("; ").trim_start_matches(&own).to_owned())
+            }
+            Error::Authentication(said) => Failure::Denied(said.trim_start_matches(&own).to_owned()),
+            other => Failure::Protocol(other.to_string()),
         };
         let config = connection.config("vltava-doctor", ms, connection.options.clone()).map_err(protocol)?;
         let client = Client::new(config).await.map_err(protocol)?;
