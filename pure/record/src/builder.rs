@@ -1,9 +1,10 @@
 //! Building a batch record by record.
 
 use crate::varint::{length, write, write_nullable};
-use crate::{Attributes, Codec, HEADER_BYTES, Header, Invalid, Record, TimestampType, codec};
+use crate::{Attributes, Codec, HEADER_BYTES, Header, Invalid, Record, TimestampType, codec, records};
 use bytes::Bytes;
 use types::codec::size;
+use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// What a batch says besides its records.
@@ -93,6 +94,26 @@ pub fn with_producer(
     let mut whole = header.seal(body).to_vec();
     whole.extend_from_slice(body);
     Ok(Bytes::from(whole))
+}
+
+/// The records of a batch in two, in their order and with their sequences, as a broker takes them that takes no more at
+/// once. It must hold at least two.
+pub fn halve(batch: &[u8], level: i32) -> Result<[Bytes; 2], Invalid> {
+    let header = Header::parse(batch)?;
+    let first = header.record_count / 2;
+    let template = Template { level, ..Template::of(&header, header.attributes.codec()?) };
+    let follows = |sequence: Sequence| if header.has_producer() { sequence.plus(first) } else { sequence };
+    let base_offset = template.base_offset.plus(first.into());
+    let second = Template { base_sequence: follows(template.base_sequence), base_offset, ..template };
+    let mut halves = [template, second].map(Builder::new);
+    let mut records = records(batch, DECOMPRESSED_BATCH_BYTES_MAX)?;
+    while let Some(record) = records.next_record()? {
+        halves[usize::from(record.offset >= base_offset)].append_record(&record);
+    }
+    Ok(halves.map(|mut half| {
+        half.template.base_offset = template.base_offset;
+        half.finish()
+    }))
 }
 
 /// Most bytes of the plain records of one batch: half of what its length field can say, so that a codec that makes

@@ -16,7 +16,7 @@ mod validate;
 mod varint;
 
 pub use batches::Batches;
-pub use builder::{Builder, Template, with_producer};
+pub use builder::{Builder, Template, halve, with_producer};
 pub use clean::{Cleaned, Cleaning, clean, empty_batch};
 pub use control::{ControlType, EndTransaction};
 pub use error::{Invalid, Rejected};

@@ -349,7 +349,9 @@ pub struct Sending {
 
 impl Sending {
     fn metadata(&self, outcome: &Outcome) -> Result<RecordMetadata, Error> {
-        let Place { partition, offset, append_time } = outcome.clone()?.plus(self.index);
+        let part = outcome.iter().rev().find(|(first, _)| *first <= self.index);
+        let (first, result) = part.ok_or(Error::Closed)?;
+        let Place { partition, offset, append_time } = result.clone()?.plus(self.index - first);
         Ok(RecordMetadata {
             topic: self.batch.topic.get().cloned().unwrap_or_default(),
             partition,
@@ -380,7 +382,8 @@ impl Future for Sending {
     }
 }
 
-type Outcome = Result<Place, Error>;
+/// Where the first record of each part went, by its index; a batch is seldom more than one.
+type Outcome = Vec<(i32, Result<Place, Error>)>;
 type Callback = Box<dyn FnOnce(Result<RecordMetadata, Error>) + Send>;
 
 /// What became of a batch, for all who hold one of its records.
@@ -469,8 +472,9 @@ impl Engine for Sender {
 
     fn settle(&mut self, _now: Now, news: &mut Self::News) {
         let before = (news.len(), self.metadata_epoch);
-        while let Some(Delivery { ticket, result, .. }) = self.engine.poll_delivery() {
-            news.push((ticket, result.map_err(|error| failed(error, self.trouble.as_deref()))));
+        while let Some(Delivery { ticket, results, .. }) = self.engine.poll_delivery() {
+            let told = |result: Result<_, _>| result.map_err(|error| failed(error, self.trouble.as_deref()));
+            news.push((ticket, results.into_iter().map(|(first, result)| (first, told(result))).collect()));
         }
         while let Some((number, result)) = self.engine.poll_offsets() {
             // Nobody may wait for it any more.
@@ -508,7 +512,7 @@ impl Engine for Sender {
     }
 
     fn end(&mut self, news: &mut Self::News) {
-        news.extend(self.engine.open().map(|batch| (batch.clone(), Err(Error::Closed))));
+        news.extend(self.engine.open().map(|batch| (batch.clone(), vec![(0, Err(Error::Closed))])));
         self.offsets.clear();
         self.room.notify_waiters();
     }

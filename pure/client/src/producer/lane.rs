@@ -1,6 +1,6 @@
 //! What a producer has for one partition: the batch that fills, those that wait and those under way, in their order.
 
-use super::{ProducerOptions, ProducerRecord};
+use super::{ProducerMetrics, ProducerOptions, ProducerRecord};
 use bytes::Bytes;
 use record::{Builder, Template};
 use std::collections::VecDeque;
@@ -8,6 +8,8 @@ use types::{ErrorCode, Instant, Now, ProducerEpoch, ProducerId, Sequence};
 
 /// Most batches of one partition under way: as many as a broker remembers of an idempotent producer.
 const IN_FLIGHT_MAX: u64 = 5;
+/// What the serials of batches are apart, so that the parts of one have their places between its and the next one's.
+const SPAN: u64 = 1 << 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -26,8 +28,12 @@ enum Content {
 pub struct Batch<T> {
     /// Its place in the order of its partition.
     pub serial: u64,
+    /// Serials from its own on that are its parts'.
+    span: u64,
     content: Content,
     pub count: i32,
+    /// The batch that it is a part of, and where it begins in that.
+    pub part_of: Option<(u64, i32)>,
     /// What the engine's user keeps of it.
     pub ticket: T,
     pub charged_bytes: usize,
@@ -129,11 +135,13 @@ impl<T: Default> Lane<T> {
         let transactional = options.transactional_id.is_some();
         let builder = Builder::new(Template { codec, level, transactional, ..Template::default() });
         let serial = self.next_serial;
-        self.next_serial += 1;
+        self.next_serial += SPAN;
         self.queue.push_back(Batch {
             serial,
+            span: SPAN,
             content: Content::Filling(builder),
             count: 0,
+            part_of: None,
             ticket: T::default(),
             charged_bytes: 0,
             last_bytes: 0,
@@ -144,6 +152,40 @@ impl<T: Default> Lane<T> {
             not_before: Instant(0),
             failed: 0,
         });
+    }
+}
+
+impl<T: Default> Lane<T> {
+    /// Puts a batch that is too large for its broker back as two parts of a family, this one or that of which it is a part
+    /// already; the ticket of a new family, and how many records that has. None where it cannot be split any further.
+    pub fn split(&mut self, serial: u64, level: i32, family: u64) -> Option<Option<(T, i32)>> {
+        let is_it = |batch: &Batch<T>| batch.serial == serial && batch.count > 1 && batch.span > 1;
+        let at = self.in_flight.iter().position(is_it)?;
+        let Content::Built(bytes) = &self.in_flight[at].content else { return None };
+        let [first, second] = record::halve(bytes, level).ok()?;
+        let mut whole = self.in_flight.remove(at);
+        let founded = whole.part_of.is_none().then(|| (std::mem::take(&mut whole.ticket), whole.count));
+        let (family, begin) = whole.part_of.unwrap_or((family, 0));
+        let (count, span, charged_bytes) = (whole.count / 2, whole.span / 2, whole.charged_bytes / 2);
+        let follows = |stamp: Stamp| match stamp.sequence {
+            Sequence::NONE => stamp,
+            sequence => Stamp { sequence: sequence.plus(count), ..stamp },
+        };
+        let rest = Batch {
+            serial: serial + span,
+            span,
+            content: Content::Built(second),
+            count: whole.count - count,
+            part_of: Some((family, begin + count)),
+            ticket: T::default(),
+            charged_bytes: whole.charged_bytes - charged_bytes,
+            stamp: whole.stamp.map(follows),
+            ..whole
+        };
+        let (content, part_of) = (Content::Built(first), Some((family, begin)));
+        self.wait(Batch { span, content, count, part_of, charged_bytes, ..whole });
+        self.wait(rest);
+        Some(founded)
     }
 }
 
@@ -201,7 +243,7 @@ impl<T> Lane<T> {
     /// Whether a batch may leave now. What was sent before goes first and alone; what was not needs an identity.
     pub fn is_due(&self, now: Instant, may_stamp: bool, options: &ProducerOptions) -> bool {
         let Some(front) = self.queue.front() else { return false };
-        let is_alone = front.failed > 0 || self.in_flight.iter().any(|batch| batch.failed > 0);
+        let is_alone = front.failed > 0 || front.stamp.is_some() || self.in_flight.iter().any(|batch| batch.failed > 0);
         // Brokers know the last few batches of a producer. One without an answer may be asked for again when its leader
         // is gone, so none may be too far ahead of it, whatever became of those between.
         let oldest = self.in_flight.iter().map(|batch| batch.serial).min().unwrap_or(front.serial);
@@ -209,7 +251,7 @@ impl<T> Lane<T> {
         // stored and the first be out of order for ever, so that both had to go again under a new epoch.
         let in_flight_max = if self.is_known || self.next_sequence == 0 { IN_FLIGHT_MAX } else { 1 };
         if now < front.not_before
-            || front.serial.saturating_sub(oldest) >= in_flight_max
+            || (front.serial / SPAN).saturating_sub(oldest / SPAN) >= in_flight_max
             || is_alone && !self.in_flight.is_empty()
             || front.stamp.is_none() && !may_stamp
         {
@@ -219,7 +261,13 @@ impl<T> Lane<T> {
     }
 
     /// Takes the first batch under way where it is no larger than `room`: its serial and its bytes.
-    pub fn take(&mut self, identity: Option<(ProducerId, ProducerEpoch)>, room: usize) -> Option<(u64, Bytes)> {
+    pub fn take(
+        &mut self,
+        now: Instant,
+        identity: Option<(ProducerId, ProducerEpoch)>,
+        room: usize,
+        metrics: &mut ProducerMetrics,
+    ) -> Option<(u64, Bytes)> {
         let mut batch = self.queue.pop_front_if(|batch| batch.size_bytes() <= room)?;
         let (id, epoch) = identity.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE));
         let stamp = match (batch.stamp, identity) {
@@ -231,7 +279,17 @@ impl<T> Lane<T> {
                 Stamp { id, epoch, sequence }
             }
         };
+        let (is_new, plain_bytes) = (batch.stamp.is_none(), batch.size_bytes());
         let bytes = batch.seal(stamp);
+        if is_new {
+            let queue_us = now.0.saturating_sub(batch.opened.0);
+            metrics.records_sent += u64::from(batch.count.unsigned_abs());
+            metrics.batches_sent += 1;
+            metrics.bytes_sent += bytes.len() as u64;
+            metrics.plain_bytes_sent += plain_bytes as u64;
+            metrics.queue_us_total += queue_us;
+            metrics.queue_us_max = metrics.queue_us_max.max(queue_us);
+        }
         let serial = batch.serial;
         self.in_flight.push(batch);
         Some((serial, bytes))
@@ -254,11 +312,19 @@ impl<T> Lane<T> {
         self.in_flight.iter().find(|batch| batch.serial == serial).map_or(0, |batch| batch.failed)
     }
 
-    /// A batch goes again, under its stamp.
-    pub fn put_back(&mut self, serial: u64, not_before: Instant) {
-        let Some(mut batch) = self.finish(serial) else { return };
+    /// A batch goes again, under its stamp: how many records that are.
+    pub fn put_back(&mut self, serial: u64, not_before: Instant) -> u64 {
+        let Some(mut batch) = self.finish(serial) else { return 0 };
+        let count = u64::from(batch.count.unsigned_abs());
         batch.failed += 1;
         batch.not_before = not_before;
+        self.wait(batch);
+        count
+    }
+
+    /// Puts a batch where its turn is.
+    fn wait(&mut self, batch: Batch<T>) {
+        let serial = batch.serial;
         let at = self.queue.iter().position(|waiting| serial < waiting.serial).unwrap_or(self.queue.len());
         self.queue.insert(at, batch);
     }

@@ -202,20 +202,79 @@ pub struct Delivery<T> {
     pub ticket: T,
     /// How many records it had.
     pub count: i32,
-    /// Where its first record went.
-    pub result: Result<Place, SendError>,
+    /// Where its first record went; of a batch that went in parts, where each of those begins and went, in their order.
+    pub results: Vec<(i32, Result<Place, SendError>)>,
+}
+
+impl<T> Delivery<T> {
+    /// Where a record of it went.
+    pub fn result(&self, index: i32) -> Result<Place, SendError> {
+        let part = self.results.iter().rev().find(|(first, _)| *first <= index);
+        let (first, result) = part.expect("the first part begins at the first record");
+        Ok(result.clone()?.plus(index - first))
+    }
+}
+
+/// A batch that was too large for its broker, and goes in parts.
+#[derive(Debug)]
+struct Family<T> {
+    ticket: T,
+    count: i32,
+    left: i32,
+    results: Vec<(i32, Result<Place, SendError>)>,
 }
 
 /// What a producer has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProducerMetrics {
-    pub records_delivered: u64,
-    pub records_failed: u64,
-    pub batches_delivered: u64,
-    pub batches_retried: u64,
-    pub requests_sent: u64,
+    /// Records, batches and bytes of batches count once, however often they are sent.
+    pub records_sent: u64,
+    pub batches_sent: u64,
     pub bytes_sent: u64,
+    /// The same before compression.
+    pub plain_bytes_sent: u64,
+    pub requests_sent: u64,
+    pub records_delivered: u64,
+    pub batches_delivered: u64,
+    pub records_failed: u64,
+    pub records_retried: u64,
+    pub batches_retried: u64,
+    pub batches_split: u64,
+    /// From a batch's beginning until it was first sent.
+    pub queue_us_total: u64,
+    pub queue_us_max: u64,
     pub bytes_buffered: usize,
+    pub bytes_buffered_max: usize,
+    pub requests_in_flight: usize,
+}
+
+impl ProducerMetrics {
+    /// The same under Kafka's names, in Kafka's units.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, f64); 16] {
+        #[expect(clippy::cast_precision_loss, reason = "they are to be looked at")]
+        let number = |count: u64| count as f64;
+        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { number(part) / number(whole) };
+        let bytes = |count: usize| number(u64::try_from(count).unwrap_or(u64::MAX));
+        [
+            ("record-send-total", number(self.records_sent)),
+            ("record-error-total", number(self.records_failed)),
+            ("record-retry-total", number(self.records_retried)),
+            ("records-per-request-avg", share(self.records_sent, self.requests_sent)),
+            ("byte-total", number(self.bytes_sent)),
+            ("batch-size-avg", share(self.bytes_sent, self.batches_sent)),
+            ("batch-split-total", number(self.batches_split)),
+            ("compression-rate-avg", share(self.bytes_sent, self.plain_bytes_sent)),
+            ("record-queue-time-avg", share(self.queue_us_total, self.batches_sent) / 1000.0),
+            ("record-queue-time-max", number(self.queue_us_max) / 1000.0),
+            ("request-total", number(self.requests_sent)),
+            ("requests-in-flight", bytes(self.requests_in_flight)),
+            ("buffer-total-bytes", bytes(self.bytes_buffered_max)),
+            ("buffer-available-bytes", bytes(self.bytes_buffered_max - self.bytes_buffered)),
+            ("batches-delivered-total", number(self.batches_delivered)),
+            ("records-delivered-total", number(self.records_delivered)),
+        ]
+    }
 }
 
 /// A topic by its number in the table, and a partition of it.
@@ -235,11 +294,11 @@ type Sent = Vec<Shipment>;
 enum Identity {
     /// Not idempotent.
     Nobody,
-    /// To be asked for; `Some` where an epoch is to be bumped.
-    Wanted(Option<(ProducerId, ProducerEpoch)>),
-    Asked(Call, Option<(ProducerId, ProducerEpoch)>),
+    /// To be asked for.
+    Wanted,
+    Asked(Call),
     Known(ProducerId, ProducerEpoch),
-    /// A sequence number will never be used: once nothing is in doubt, a new epoch is asked for.
+    /// A sequence number will never be used: once nothing is in doubt, a new epoch begins.
     Spent(ProducerId, ProducerEpoch),
 }
 
@@ -252,10 +311,7 @@ impl Identity {
     fn pair(self) -> (ProducerId, ProducerEpoch) {
         match self {
             Identity::Known(id, epoch) | Identity::Spent(id, epoch) => (id, epoch),
-            Identity::Wanted(from) | Identity::Asked(_, from) => {
-                from.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE))
-            }
-            Identity::Nobody => (ProducerId::NONE, ProducerEpoch::NONE),
+            Identity::Nobody | Identity::Wanted | Identity::Asked(_) => (ProducerId::NONE, ProducerEpoch::NONE),
         }
     }
 }
@@ -272,6 +328,7 @@ pub struct Producer<T> {
     topics: Topics<T>,
     requests: BTreeMap<Call, Sent>,
     buffered_bytes: usize,
+    families: BTreeMap<u64, Family<T>>,
     deliveries: VecDeque<Delivery<T>>,
     metadata_epoch: u64,
     metrics: ProducerMetrics,
@@ -288,13 +345,14 @@ impl<T: Default> Producer<T> {
         Producer {
             transaction: id.map(|id| Transaction::new(id, options.transaction_timeout_ms)),
             cluster: Cluster::new(options.cluster.clone()),
-            identity: if idempotent { Identity::Wanted(None) } else { Identity::Nobody },
+            identity: if idempotent { Identity::Wanted } else { Identity::Nobody },
             options: ProducerOptions { acks, ..options },
             identity_failed: 0,
             identity_not_before: Instant(0),
             topics: Topics::default(),
             requests: BTreeMap::new(),
             buffered_bytes: 0,
+            families: BTreeMap::new(),
             deliveries: VecDeque::new(),
             metadata_epoch: 0,
             metrics: ProducerMetrics::default(),
@@ -387,7 +445,9 @@ impl<T: Default> Producer<T> {
 
     /// The tickets of all batches whose delivery is open.
     pub fn open(&self) -> impl Iterator<Item = &T> {
-        self.topics.lanes().flat_map(|lane| lane.batches().map(|batch| &batch.ticket))
+        let whole = |batch: &&Batch<T>| batch.part_of.is_none();
+        let batches = self.topics.lanes().flat_map(Lane::batches).filter(whole).map(|batch| &batch.ticket);
+        batches.chain(self.families.values().map(|family| &family.ticket))
     }
 
     #[must_use]
@@ -397,7 +457,12 @@ impl<T: Default> Producer<T> {
 
     #[must_use]
     pub fn metrics(&self) -> ProducerMetrics {
-        ProducerMetrics { bytes_buffered: self.buffered_bytes, ..self.metrics }
+        ProducerMetrics {
+            bytes_buffered: self.buffered_bytes,
+            bytes_buffered_max: self.options.buffer_bytes,
+            requests_in_flight: self.requests.len(),
+            ..self.metrics
+        }
     }
 
     /// The partitions of a topic, which is asked about where it is not known.
@@ -411,11 +476,15 @@ impl<T: Default> Producer<T> {
 
     /// Gives up all records whose delivery is open; those that were sent may yet be stored.
     pub fn abort(&mut self) {
-        for batch in self.topics.lanes_mut().flat_map(Lane::take_all).collect::<Vec<_>>() {
+        self.give_up(Lane::take_all, &SendError::Aborted);
+    }
+
+    fn give_up(&mut self, which: fn(&mut Lane<T>) -> Vec<Batch<T>>, error: &SendError) {
+        for batch in self.topics.lanes_mut().flat_map(which).collect::<Vec<_>>() {
             if batch.stamp.is_some() {
                 self.spend_identity();
             }
-            self.deliver(batch, Err(SendError::Aborted));
+            self.deliver(batch, Err(error.clone()));
         }
     }
 
@@ -447,7 +516,7 @@ impl<T: Default> Producer<T> {
     #[must_use]
     pub fn next_wake(&self) -> Option<Instant> {
         let lanes = self.topics.waiting().filter_map(|lane| lane.next_wake(self.now, self.options.linger_ms));
-        let identity = matches!(self.identity, Identity::Wanted(_)).then_some(self.identity_not_before);
+        let identity = matches!(self.identity, Identity::Wanted).then_some(self.identity_not_before);
         let identity = identity.filter(|at| *at > self.now && self.transaction.is_none());
         let transaction = self.transaction.as_ref().and_then(Transaction::next_wake).filter(|at| *at > self.now);
         lanes.chain(identity).chain(transaction).chain(self.cluster.next_wake()).min()
@@ -492,7 +561,19 @@ impl<T: Default> Producer<T> {
                 self.transaction.iter_mut().for_each(|transaction| transaction.spoil(error));
             }
         }
-        self.deliveries.push_back(Delivery { ticket: batch.ticket, count: batch.count, result });
+        let Some((number, first)) = batch.part_of else {
+            let results = vec![(0, result)];
+            return self.deliveries.push_back(Delivery { ticket: batch.ticket, count: batch.count, results });
+        };
+        let family = self.families.get_mut(&number).expect("it is there as long as a part of it is");
+        family.results.push((first, result));
+        family.left -= batch.count;
+        if family.left == 0
+            && let Some(Family { ticket, count, mut results, .. }) = self.families.remove(&number)
+        {
+            results.sort_by_key(|(first, _)| *first);
+            self.deliveries.push_back(Delivery { ticket, count, results });
+        }
     }
 }
 
@@ -567,10 +648,7 @@ impl<T: Default> Producer<T> {
             if transaction.needs_epoch() {
                 self.spend_identity();
             }
-            let given_up = if is_fatal { Lane::take_all } else { Lane::take_unsent };
-            for batch in self.topics.lanes_mut().flat_map(given_up).collect::<Vec<_>>() {
-                self.deliver(batch, Err(SendError::Transaction(error.clone())));
-            }
+            self.give_up(if is_fatal { Lane::take_all } else { Lane::take_unsent }, &SendError::Transaction(error));
         }
         let is_quiet = self.buffered_bytes == 0;
         let scene = Scene { now: now.at, cluster: &mut self.cluster, identity: &mut self.identity };
@@ -592,7 +670,7 @@ impl<T: Default> Producer<T> {
         let stamp = match self.identity {
             Identity::Nobody => Some(None),
             Identity::Known(id, epoch) => Some(Some((id, epoch))),
-            Identity::Wanted(_) | Identity::Asked(..) | Identity::Spent(..) => None,
+            Identity::Wanted | Identity::Asked(_) | Identity::Spent(..) => None,
         };
         let mut by_leader: BTreeMap<NodeId, Vec<Spot>> = BTreeMap::new();
         let lines = &self.topics.lines;
@@ -628,10 +706,10 @@ impl<T: Default> Producer<T> {
         let (mut room, mut taken) = (usize::MAX, Sent::new());
         for spot in due {
             let line = &mut self.topics.lines[spot.0];
-            let Some((serial, batch)) = line.lane(spot.1).take(identity, room) else { continue };
+            let first = line.lane(spot.1).take(now.at, identity, room, &mut self.metrics);
+            let Some((serial, batch)) = first else { continue };
             // The first batch goes whatever its size; the broker has its own limit.
             room = room.min(self.options.request_bytes_max).saturating_sub(batch.len());
-            self.metrics.bytes_sent += batch.len() as u64;
             let topic_id = self.cluster.topic(&line.name).map_or(TopicId::ZERO, |known| known.id);
             let topic = topics.entry(spot.0).or_insert_with(|| TopicProduceData {
                 name: line.name.clone(),
@@ -667,26 +745,20 @@ impl<T: Default> Producer<T> {
         if self.transaction.is_some() {
             return;
         }
-        if let Identity::Spent(id, epoch) = self.identity
+        if let Identity::Spent(id, ProducerEpoch(epoch)) = self.identity
             && self.topics.lanes().all(Lane::is_certain)
         {
             self.topics.lanes_mut().for_each(Lane::restart_sequence);
-            self.identity = Identity::Wanted(Some((id, epoch)));
+            // Nobody else has this id, so that the next epoch needs nobody's leave (KIP-360).
+            let next = epoch.checked_add(1).map(|epoch| Identity::Known(id, ProducerEpoch(epoch)));
+            self.identity = next.unwrap_or(Identity::Wanted);
         }
-        let Identity::Wanted(from) = self.identity else { return };
-        if now.at < self.identity_not_before {
-            return;
+        if self.identity == Identity::Wanted && now.at >= self.identity_not_before {
+            let transaction_timeout_ms = i32::MAX;
+            let request =
+                InitProducerIdRequest { transactional_id: None, transaction_timeout_ms, ..Default::default() };
+            self.identity = Identity::Asked(self.cluster.call(now.at, Target::Any, request));
         }
-        let (id, epoch) = self.identity.pair();
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: i32::MAX,
-            producer_id: id.0,
-            producer_epoch: epoch.0,
-            ..Default::default()
-        };
-        let call = self.cluster.call(now.at, Target::Any, request);
-        self.identity = Identity::Asked(call, from);
     }
 
     /// A sequence number will not be used: all that follows needs a new epoch.
@@ -707,39 +779,33 @@ impl<T: Default> Producer<T> {
                 if self.identity != before {
                     self.topics.lanes_mut().for_each(Lane::restart_sequence);
                 }
-            } else if let Identity::Asked(asked, from) = self.identity
-                && asked == call
-            {
-                self.identified(now, from, &result);
+            } else if self.identity == Identity::Asked(call) {
+                self.identified(now, &result);
             } else if let Some(request) = self.requests.remove(&call) {
                 self.produced(now, request, result);
             }
         }
     }
 
-    fn identified(&mut self, now: Now, from: Option<(ProducerId, ProducerEpoch)>, result: &Result<Response, Failure>) {
-        if let Ok(Response::InitProducerId(response)) = result {
-            if response.error_code.is_ok() {
+    fn identified(&mut self, now: Now, result: &Result<Response, Failure>) {
+        self.identity = Identity::Wanted;
+        let refused = match result {
+            Ok(Response::InitProducerId(response)) if response.error_code.is_ok() => {
                 self.identity_failed = 0;
-                self.identity =
-                    Identity::Known(ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch));
-                return;
+                let epoch = ProducerEpoch(response.producer_epoch);
+                return self.identity = Identity::Known(ProducerId(response.producer_id), epoch);
             }
-            self.identity_failed += 1;
-            self.identity_not_before = now.at.plus_ms(self.cluster.backoff_ms(self.identity_failed));
-            let is_fenced = [
-                ErrorCode::INVALID_PRODUCER_EPOCH,
-                ErrorCode::PRODUCER_FENCED,
-                ErrorCode::UNKNOWN_PRODUCER_ID,
-                ErrorCode::INVALID_PRODUCER_ID_MAPPING,
-            ]
-            .contains(&response.error_code);
-            self.identity = Identity::Wanted(if is_fenced { None } else { from });
-            return;
-        }
+            Ok(Response::InitProducerId(response)) => response.error_code,
+            Err(Failure::Unsupported) => ErrorCode::UNSUPPORTED_VERSION,
+            _ => ErrorCode::NETWORK_EXCEPTION,
+        };
+        // The next record asks anew: somebody may have changed what stands in the way.
         self.identity_failed += 1;
         self.identity_not_before = now.at.plus_ms(self.cluster.backoff_ms(self.identity_failed));
-        self.identity = Identity::Wanted(from);
+        if matches!(refused, ErrorCode::CLUSTER_AUTHORIZATION_FAILED | ErrorCode::UNSUPPORTED_VERSION) {
+            let message = "idempotence is refused: grant this user WRITE on a topic, or set enable.idempotence=false";
+            self.give_up(Lane::take_all, &SendError::Refused { code: refused, message: Some(message.to_owned()) });
+        }
     }
 
     fn produced(&mut self, now: Now, mut open: Sent, result: Result<Response, Failure>) {
@@ -792,7 +858,7 @@ impl<T: Default> Producer<T> {
         }
         self.metrics.batches_retried += 1;
         let wait_ms = self.cluster.backoff_ms(lane.failed(serial));
-        lane.put_back(serial, now.at.plus_ms(wait_ms));
+        self.metrics.records_retried += lane.put_back(serial, now.at.plus_ms(wait_ms));
         self.topics.active.insert(spot);
     }
 
@@ -804,6 +870,17 @@ impl<T: Default> Producer<T> {
         answer: &wire::produce_response::PartitionProduceResponse,
     ) {
         let Some(lane) = self.topics.lane(spot) else { return };
+        // The number of this splitting, of which there is one at a time.
+        let number = self.metrics.batches_split;
+        if answer.error_code == ErrorCode::MESSAGE_TOO_LARGE
+            && let Some(founded) = lane.split(serial, self.options.codec.1, number)
+        {
+            let family = founded.map(|(ticket, count)| Family { ticket, count, left: count, results: Vec::new() });
+            self.families.extend(family.map(|family| (number, family)));
+            self.metrics.batches_split += 1;
+            self.topics.active.insert(spot);
+            return;
+        }
         match lane.verdict(serial, answer.error_code) {
             Verdict::Stored => {
                 let offset = Some(Offset(answer.base_offset)).filter(|offset| offset.0 >= 0);

@@ -80,10 +80,12 @@ impl Fake {
             self.engine.handle(self.now(), Event::Wake);
         }
         self.serve();
-        while let Some(Delivery { ticket, result, .. }) = self.engine.poll_delivery() {
-            match result {
-                Ok(place) => self.say(format_args!("  {ticket:?} is at {}@{:?}", place.partition, place.offset)),
-                Err(error) => self.say(format_args!("  {ticket:?} failed: {}", short(&error))),
+        while let Some(delivery) = self.engine.poll_delivery() {
+            for (index, number) in (0..delivery.count).zip(&delivery.ticket) {
+                match delivery.result(index) {
+                    Ok(place) => self.say(format_args!("  [{number}] is at {}@{:?}", place.partition, place.offset)),
+                    Err(error) => self.say(format_args!("  [{number}] failed: {}", short(&error))),
+                }
             }
         }
         while let Some((number, result)) = self.engine.poll_offsets() {
@@ -135,7 +137,7 @@ impl Fake {
             }
             Request::InitProducerId(asked) => {
                 self.epoch += i16::from(error_code.is_ok());
-                let of = asked.transactional_id.unwrap_or_default();
+                let of = asked.transactional_id.unwrap_or("nobody".into());
                 self.say(format_args!("identify {of} {}/{} v{version}{sad}", asked.producer_id, asked.producer_epoch));
                 InitProducerIdResponse { error_code, producer_id: 9, producer_epoch: self.epoch, ..Default::default() }
                     .into()
@@ -197,7 +199,7 @@ impl Fake {
     }
 
     fn produce(&mut self, asked: &ProduceRequest, version: i16, error_code: ErrorCode) -> Response {
-        let of = asked.transactional_id.clone().unwrap_or_default();
+        let of = asked.transactional_id.clone().unwrap_or("nobody".into());
         let mut responses = Vec::new();
         for topic in &asked.topic_data {
             for partition in &topic.partition_data {
@@ -368,7 +370,11 @@ fn metadata() -> Response {
 
 #[track_caller]
 fn check(level: i16, script: &str, expected: &str) {
-    let mut fake = Fake::transactional(level);
+    check_with(Fake::transactional(level), script, expected);
+}
+
+#[track_caller]
+fn check_with(mut fake: Fake, script: &str, expected: &str) {
     fake.play(script);
     let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
     assert_eq!(lines(&fake.seen), lines(expected.trim()), "\n{}", fake.seen);
@@ -740,6 +746,84 @@ fn calls_out_of_turn_change_nothing() {
         commit 9/0 v5
           [0] is at 0@Some(Offset(0))
           commit: ok
+        ",
+    );
+}
+
+#[track_caller]
+fn check_idempotent(script: &str, expected: &str) {
+    check_with(Fake::new(2, ProducerOptions::default()), script, expected);
+}
+
+#[test]
+fn what_is_too_large_goes_in_parts_with_its_sequences() {
+    check_idempotent(
+        "most 2; send 0; send 0; send 0; send 0; send 0; pass 50; send 0; pass 500",
+        "
+        identify nobody -1/-1 v5
+        produce nobody [0, 1, 2, 3, 4] to 0 as 0#0 v13 -> MESSAGE_TOO_LARGE
+        produce nobody [0, 1] to 0 as 0#0 v13
+        produce nobody [2, 3, 4] to 0 as 0#2 v13 -> MESSAGE_TOO_LARGE
+        produce nobody [2] to 0 as 0#2 v13
+        produce nobody [3, 4] to 0 as 0#3 v13
+          [0] is at 0@Some(Offset(0))
+          [1] is at 0@Some(Offset(1))
+          [2] is at 0@Some(Offset(2))
+          [3] is at 0@Some(Offset(3))
+          [4] is at 0@Some(Offset(4))
+        produce nobody [5] to 0 as 0#5 v13
+          [5] is at 0@Some(Offset(5))
+        ",
+    );
+}
+
+#[test]
+fn one_record_that_is_too_large_is_refused() {
+    check_idempotent(
+        "send 0; pass 50; most 0; send 0; send 0; pass 200; most 9; send 0; pass 200",
+        "
+        identify nobody -1/-1 v5
+        produce nobody [0] to 0 as 0#0 v13
+          [0] is at 0@Some(Offset(0))
+        produce nobody [1, 2] to 0 as 0#1 v13 -> MESSAGE_TOO_LARGE
+        produce nobody [1] to 0 as 0#1 v13 -> MESSAGE_TOO_LARGE
+        produce nobody [2] to 0 as 0#2 v13 -> MESSAGE_TOO_LARGE
+          [1] failed: MESSAGE_TOO_LARGE
+          [2] failed: MESSAGE_TOO_LARGE
+        produce nobody [3] to 0 as 1#0 v13
+          [3] is at 0@Some(Offset(1))
+        ",
+    );
+}
+
+#[test]
+fn a_gap_in_the_sequences_begins_a_new_epoch() {
+    check_idempotent(
+        "send 0; pass 50; fail Produce 45; send 0; pass 500; fail Produce 59; send 0; pass 500",
+        "
+        identify nobody -1/-1 v5
+        produce nobody [0] to 0 as 0#0 v13
+          [0] is at 0@Some(Offset(0))
+        produce nobody [1] to 0 as 0#1 v13 -> OUT_OF_ORDER_SEQUENCE_NUMBER
+        produce nobody [1] to 0 as 1#0 v13
+          [1] is at 0@Some(Offset(1))
+        produce nobody [2] to 0 as 1#1 v13 -> UNKNOWN_PRODUCER_ID
+        produce nobody [2] to 0 as 2#0 v13
+          [2] is at 0@Some(Offset(2))
+        ",
+    );
+}
+
+#[test]
+fn who_may_not_be_idempotent_is_told_so_and_may_try_again() {
+    check_idempotent(
+        "fail InitProducerId 31; send 0; pass 50; send 0; pass 500",
+        "
+        identify nobody -1/-1 v5 -> CLUSTER_AUTHORIZATION_FAILED
+          [0] failed: CLUSTER_AUTHORIZATION_FAILED
+        identify nobody -1/-1 v5
+        produce nobody [1] to 0 as 0#0 v13
+          [1] is at 0@Some(Offset(0))
         ",
     );
 }

@@ -625,27 +625,21 @@ impl Transaction {
             | ErrorCode::THROTTLING_QUOTA_EXCEEDED
             | ErrorCode::KAFKA_STORAGE_ERROR
             | ErrorCode::NOT_ENOUGH_REPLICAS => self.back_off(scene, code),
-            code => {
-                // Older coordinators have no other word for it.
-                let is_fenced = code == ErrorCode::INVALID_PRODUCER_EPOCH;
-                let code = if is_fenced { ErrorCode::PRODUCER_FENCED } else { code };
-                let may_abort = matches!(
-                    code,
-                    ErrorCode::TRANSACTION_ABORTABLE
-                        | ErrorCode::TOPIC_AUTHORIZATION_FAILED
-                        | ErrorCode::GROUP_AUTHORIZATION_FAILED
-                        | ErrorCode::FENCED_INSTANCE_ID
-                        | ErrorCode::UNKNOWN_MEMBER_ID
-                        | ErrorCode::ILLEGAL_GENERATION
-                        | ErrorCode::STALE_MEMBER_EPOCH
-                        | ErrorCode::FENCED_MEMBER_EPOCH
-                        | ErrorCode::OFFSET_METADATA_TOO_LARGE
-                        | ErrorCode::INVALID_COMMIT_OFFSET_SIZE
-                        | ErrorCode::UNKNOWN_PRODUCER_ID
-                );
+            // Older coordinators have no other word for it.
+            ErrorCode::INVALID_PRODUCER_EPOCH => self.fail(ErrorCode::PRODUCER_FENCED, message, false),
+            ErrorCode::TRANSACTION_ABORTABLE
+            | ErrorCode::TOPIC_AUTHORIZATION_FAILED
+            | ErrorCode::GROUP_AUTHORIZATION_FAILED
+            | ErrorCode::FENCED_INSTANCE_ID
+            | ErrorCode::UNKNOWN_MEMBER_ID
+            | ErrorCode::ILLEGAL_GENERATION
+            | ErrorCode::STALE_MEMBER_EPOCH
+            | ErrorCode::OFFSET_METADATA_TOO_LARGE
+            | ErrorCode::UNKNOWN_PRODUCER_ID => {
                 let is_open = matches!(self.phase, Phase::Open | Phase::Ending(Ending::Commit));
-                self.fail(code, message, may_abort && is_open);
+                self.fail(code, message, is_open);
             }
+            _ => self.fail(code, message, false),
         }
     }
 

@@ -1,12 +1,13 @@
 //! The producer: options, deliveries, partitioners and what becomes of records that cannot be delivered.
 
 use crate::harness::*;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use vltava_client::serial::{TypedProducer, json, number};
 use vltava_client::{
-    Client, ConsumerOptions, Error, ErrorCode, Offset, PartitionIndex, Partitioner, Partitioning, Producer,
-    ProducerConfig, ProducerRecord, Timestamp, Topic,
+    Client, ConfigChange, ConsumerOptions, Error, ErrorCode, Offset, PartitionIndex, Partitioner, Partitioning,
+    Producer, ProducerConfig, ProducerRecord, Resource, Timestamp, Topic,
 };
 
 fn config(bootstrap: &str, options: &[(&str, &str)]) -> ProducerConfig {
@@ -56,6 +57,36 @@ fn many_records_keep_their_order_under_memory_that_is_short() {
         let metrics = producer.metrics();
         assert_eq!((metrics.records_delivered, metrics.records_failed, metrics.bytes_buffered), (5000, 0, 0));
         assert!(metrics.requests_sent > 5, "{metrics:?}");
+        Ok(())
+    });
+}
+
+/// What is too large as a whole goes in parts, and each record is told where it went.
+#[test]
+fn a_batch_that_is_too_large_goes_in_parts() {
+    with_cluster(async |bootstrap| {
+        let client = Client::connect(&bootstrap).await?;
+        let set = vec![("max.message.bytes".into(), ConfigChange::Set("400".into()))];
+        client.alter_configs(Resource::Topic(topic()), set, false).await?;
+        let options = [("linger.ms", "1000"), ("compression.type", "lz4"), ("delivery.timeout.ms", "60000")];
+        let producer = Producer::new(config(&bootstrap, &options))?;
+        let mut offset = 0;
+        // Apache Kafka answers before its logs know.
+        while producer.metrics().batches_split == 0 {
+            let mut sent = Vec::new();
+            for number in 0..20_u32 {
+                let value: Vec<u8> = (0..60_u32).map(|at| (at * 31 + number * 17).to_le_bytes()[0]).collect();
+                sent.push(producer.send(ProducerRecord::new(topic(), value).partition(0)).await?);
+            }
+            producer.flush().await;
+            for record in sent {
+                assert_eq!(record.await?.offset, Some(Offset(offset)));
+                offset += 1;
+            }
+        }
+        let metrics = BTreeMap::from(producer.metrics().named());
+        assert_eq!(metrics["record-error-total"].to_bits(), 0.0_f64.to_bits(), "{metrics:?}");
+        assert!(metrics["batch-split-total"] >= 1.0 && metrics["record-queue-time-max"] < 900.0, "{metrics:?}");
         Ok(())
     });
 }

@@ -186,8 +186,8 @@ impl Sender {
     fn deliveries(&mut self) {
         while let Some(delivery) = self.host.engine.poll_delivery() {
             assert_eq!(i32::try_from(delivery.ticket.len()), Ok(delivery.count), "a record has no number");
-            for (index, number) in (0..).zip(delivery.ticket) {
-                self.delivered(number, delivery.result.clone().map(|place| place.plus(index)));
+            for (index, number) in (0..).zip(&delivery.ticket) {
+                self.delivered(*number, delivery.result(index));
             }
         }
     }
