@@ -22,7 +22,7 @@ pub use groups::{
 pub use moves::{AlterReassignments, AlterReplicaLogDirs, ElectLeaders, ListReassignments, Reassignment};
 pub use offsets::{AlterOffsets, CommittedOffsets, DeleteOffsets, ListOffsets, OffsetAt};
 pub use question::{Each, Question, Refused};
-pub(crate) use question::{by_topic, indexes_by_topic};
+pub(crate) use question::{by_topic, indexes_by_topic, spot};
 pub use quorum::{AddVoter, DescribeQuorum, Quorum, QuorumReplica, RemoveVoter, VoterListener};
 pub use records::{ActiveProducer, DeleteRecords, DescribeProducers};
 pub use topics::{

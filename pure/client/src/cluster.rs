@@ -300,9 +300,9 @@ impl Cluster {
         self.wanted.remove(topic);
     }
 
-    /// Asks about all topics from now on.
-    pub fn want_all(&mut self, now: Instant) {
-        self.wants_all = true;
+    /// Asks about all topics from now on, or only about wanted ones again.
+    pub fn want_all(&mut self, now: Instant, wants_all: bool) {
+        self.wants_all = wants_all;
         self.refresh_at = now;
         self.refresh(now);
     }
@@ -315,7 +315,7 @@ impl Cluster {
 
     /// Takes note that a partition had a leader in this epoch.
     pub fn saw_epoch(&mut self, spot: &(Text, PartitionIndex), epoch: LeaderEpoch) {
-        if self.metadata.outdate(spot, epoch) {
+        if self.metadata.outdate(self.now, spot, epoch) {
             self.refresh_soon(self.now);
         }
     }
@@ -377,7 +377,7 @@ impl Cluster {
         let (_, result) = self.answers.remove(at);
         self.refresh = None;
         let complete = if let Ok(Response::Metadata(response)) = result {
-            self.metadata.update(&response, all);
+            self.metadata.update(now, &response, all);
             self.epoch += 1;
             self.is_complete()
         } else {

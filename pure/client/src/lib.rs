@@ -16,15 +16,15 @@ mod sasl;
 pub use admin::Admin;
 pub use cluster::{Call, Cluster, Failure, Options, Target};
 pub use consumer::{
-    Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerOptions, GroupOptions, Reset,
-    Spot,
+    Assignment, Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerOptions,
+    GroupMetadata, GroupOptions, Member, Members, OffsetAndMetadata, PartitionAssignor, Position, Reset, Spot,
 };
 pub use metadata::{Broker, Partition, Topic};
 pub use producer::{
-    Acks, Delivery, Ending, ErrorGroup, GroupMetadata, NotTaken, OffsetAndMetadata, Partitioner, Partitioning, Place,
-    Producer, ProducerMetrics, ProducerOptions, ProducerRecord, SendError, Taken, TransactionError, partition_of_key,
+    Acks, Delivery, Ending, ErrorGroup, NotTaken, Partitioner, Partitioning, Place, Producer, ProducerMetrics,
+    ProducerOptions, ProducerRecord, SendError, Taken, TransactionError, partition_of_key,
 };
-pub use record::Codec;
+pub use record::{Codec, TimestampType};
 pub use sasl::{Credentials, SaslMechanism};
 
 pub use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, Text, Timestamp, TopicId, Uuid};

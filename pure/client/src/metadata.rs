@@ -1,7 +1,11 @@
 //! What a client knows of the cluster: brokers, topics, who leads which partition.
 
 use std::collections::BTreeMap;
-use types::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, Text, TopicId};
+use types::{ErrorCode, Instant, LeaderEpoch, NodeId, PartitionIndex, Text, TopicId};
+
+/// How long brokers may go on telling of older leader epochs than one that was seen. After that the topic was deleted and
+/// made anew where the epoch was committed for the one before.
+const OUTDATED_MS_MAX: u64 = 60_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
@@ -46,6 +50,8 @@ pub struct Metadata {
     pub cluster_id: Option<Text>,
     topics: BTreeMap<Text, Topic>,
     names: BTreeMap<TopicId, Text>,
+    /// Partitions of which a later epoch was seen than brokers tell, and until when that counts.
+    outdated: BTreeMap<(Text, PartitionIndex), Instant>,
 }
 
 impl Metadata {
@@ -62,7 +68,7 @@ impl Metadata {
     }
 
     /// Takes over what a broker answered. A topic that was asked for and is not in the answer is forgotten.
-    pub fn update(&mut self, response: &wire::MetadataResponse, asked_for_all: bool) {
+    pub fn update(&mut self, now: Instant, response: &wire::MetadataResponse, asked_for_all: bool) {
         let broker = |known: &wire::metadata_response::MetadataResponseBroker| {
             let node = NodeId(known.node_id);
             let port = u16::try_from(known.port).unwrap_or(0);
@@ -78,20 +84,23 @@ impl Metadata {
             self.names.clear();
         }
         for topic in &response.topics {
-            self.update_topic(topic);
+            self.update_topic(now, topic);
         }
     }
 
     /// A partition had a leader in this epoch: one that is known from before is not to be asked. True where one was.
-    pub fn outdate(&mut self, (topic, index): &(Text, PartitionIndex), epoch: LeaderEpoch) -> bool {
-        let topic = self.topics.get_mut(topic);
-        let known = topic.and_then(|topic| topic.partitions.iter_mut().find(|known| known.index == *index));
+    pub fn outdate(&mut self, now: Instant, spot: &(Text, PartitionIndex), epoch: LeaderEpoch) -> bool {
+        let topic = self.topics.get_mut(&spot.0);
+        let known = topic.and_then(|topic| topic.partitions.iter_mut().find(|known| known.index == spot.1));
         // Old brokers name no epochs.
         let older = known.filter(|known| known.leader_epoch != LeaderEpoch::NONE && known.leader_epoch < epoch);
-        older.map(|known| (known.leader, known.leader_epoch) = (None, epoch)).is_some()
+        let Some(older) = older else { return false };
+        (older.leader, older.leader_epoch) = (None, epoch);
+        self.outdated.insert(spot.clone(), now.plus_ms(OUTDATED_MS_MAX));
+        true
     }
 
-    fn update_topic(&mut self, topic: &wire::metadata_response::MetadataResponseTopic) {
+    fn update_topic(&mut self, now: Instant, topic: &wire::metadata_response::MetadataResponseTopic) {
         let Some(name) = topic.name.clone().map(|name| name.detached()) else { return };
         let before = self.topics.remove(&name);
         if let Some(before) = &before {
@@ -101,10 +110,11 @@ impl Metadata {
         partitions.sort_by_key(|partition| partition.index);
         // Brokers learn of a change one after the other: what is older than what is known is passed over.
         for old in before.iter().filter(|before| before.id == topic.topic_id).flat_map(|before| &before.partitions) {
-            if let Ok(at) = partitions.binary_search_by_key(&old.index, |partition| partition.index)
-                && partitions[at].leader_epoch < old.leader_epoch
-            {
+            let Ok(at) = partitions.binary_search_by_key(&old.index, |partition| partition.index) else { continue };
+            let until = self.outdated.remove(&(name.clone(), old.index));
+            if partitions[at].leader_epoch < old.leader_epoch && until.is_none_or(|until| now < until) {
                 partitions[at] = old.clone();
+                self.outdated.extend(until.map(|until| ((name.clone(), old.index), until)));
             }
         }
         if !topic.topic_id.is_zero() {

@@ -65,7 +65,11 @@ pub(crate) fn compress(codec: Codec, level: i32, plain: &[u8], out: &mut Vec<u8>
 }
 
 /// The decompressed form of `body` as a stream. Streams bound their own buffers; the caller counts what comes out.
-pub(crate) fn reader<'a>(codec: Codec, body: &'a [u8], limit_bytes: usize) -> Result<Box<dyn Read + 'a>, Invalid> {
+pub(crate) fn reader<'a>(
+    codec: Codec,
+    body: &'a [u8],
+    limit_bytes: usize,
+) -> Result<Box<dyn Read + Send + 'a>, Invalid> {
     let bad = |error| invalid(codec, limit_bytes, &error);
     Ok(match codec {
         Codec::None => Box::new(body),

@@ -22,5 +22,5 @@ pub use control::{ControlType, EndTransaction};
 pub use error::{Invalid, Rejected};
 pub use header::{Attributes, Codec, HEADER_BYTES, Header, TimestampType, crc_matches, crc32c};
 pub use record::{Headers, Record};
-pub use records::{Records, records};
+pub use records::{Records, records, shared_records};
 pub use validate::{Batch, Rules, validate};

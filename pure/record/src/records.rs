@@ -2,6 +2,7 @@
 
 use crate::record::{Frame, fields, frame};
 use crate::{Codec, HEADER_BYTES, Header, Invalid, Record, TimestampType, codec};
+use bytes::Bytes;
 use std::io::Read;
 use types::{Offset, Timestamp};
 
@@ -12,6 +13,20 @@ pub fn records(batch: &[u8], limit_bytes: usize) -> Result<Records<'_>, Invalid>
     let needed = header.size_bytes();
     let body = batch.get(HEADER_BYTES..needed).ok_or(Invalid::Truncated { needed, found: batch.len() })?;
     Records::new(&header, body, limit_bytes)
+}
+
+/// As [`records`], for reading on later: gives the bytes too of which keys and values are slices, decompressed where the
+/// batch is compressed.
+pub fn shared_records(batch: &Bytes, limit_bytes: usize) -> Result<(Bytes, Records<'static>), Invalid> {
+    let header = Header::parse(batch)?;
+    let needed = header.size_bytes();
+    let found = batch.len();
+    let body = batch.get(HEADER_BYTES..needed).ok_or(Invalid::Truncated { needed, found })?;
+    let body = match header.attributes.codec()? {
+        Codec::None => batch.slice(HEADER_BYTES..needed),
+        codec => Bytes::from(codec::decompress(codec, body, limit_bytes)?),
+    };
+    Ok((body.clone(), Records::from(&header, Source::Shared { body, position: 0 })))
 }
 
 /// Reads the records of one batch in order. A record borrows from the reader, for compressed records pass through a
@@ -96,6 +111,7 @@ impl<'a> Records<'a> {
 
 enum Source<'a> {
     Plain(&'a [u8]),
+    Shared { body: Bytes, position: usize },
     Stream(Stream<'a>),
 }
 
@@ -109,6 +125,12 @@ impl Source<'_> {
                 *rest = tail;
                 Ok(&record[start..])
             }
+            Source::Shared { body, position } => {
+                let first = *position;
+                let Frame::Whole { start, end } = frame(&body[first..]) else { return Err(bad) };
+                *position = first + end;
+                Ok(&body[first + start..first + end])
+            }
             Source::Stream(stream) => stream.next_frame(bad),
         }
     }
@@ -116,6 +138,7 @@ impl Source<'_> {
     fn finish(&mut self) -> Result<(), Invalid> {
         let done = match self {
             Source::Plain(rest) => rest.is_empty(),
+            Source::Shared { body, position } => *position == body.len(),
             Source::Stream(stream) => stream.start == stream.end && !stream.fill()?,
         };
         if done { Ok(()) } else { Err(Invalid::Trailing) }
@@ -128,7 +151,7 @@ const WINDOW_BYTES: usize = 16 << 10;
 /// Decompressed bytes that pass through a window.
 struct Stream<'a> {
     codec: Codec,
-    reader: Box<dyn Read + 'a>,
+    reader: Box<dyn Read + Send + 'a>,
     limit_bytes: usize,
     /// How much may still come out of the reader.
     left: usize,

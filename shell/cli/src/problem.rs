@@ -68,11 +68,8 @@ impl Problem {
                 Problem::failed(format!("{doing}: {refused}{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
             }
             Error::BadOption(problem) => Problem::usage(problem),
-            Error::Authentication(_)
-            | Error::Unsupported
-            | Error::Closed
-            | Error::Serialization(_)
-            | Error::Transaction(_) => Problem::failed(format!("{doing}: {error}")),
+            // Whatever else there is says itself what to do.
+            _ => Problem::failed(format!("{doing}: {error}")),
         }
     }
 }

@@ -211,12 +211,13 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vltava_client::Offset;
+    use vltava_client::{LeaderEpoch, Offset, TimestampType};
 
     fn record(value: &'static [u8]) -> ConsumedRecord {
         let headers = vec![("a".into(), Some("b".into())), ("c".into(), None)];
         let (key, value) = (None, Some(Bytes::from_static(value)));
-        ConsumedRecord { offset: Offset(7), timestamp: Timestamp(9), key, value, headers }
+        let (timestamp_type, leader_epoch) = (TimestampType::CreateTime, LeaderEpoch(0));
+        ConsumedRecord { offset: Offset(7), timestamp: Timestamp(9), timestamp_type, leader_epoch, key, value, headers }
     }
 
     fn print(template: &str) -> Result<String, String> {

@@ -55,13 +55,9 @@ impl Client {
     /// and [`Error::BadOption`] where `bootstrap.servers` is empty.
     pub async fn new(config: AdminConfig) -> Result<Client, Error> {
         let (options, dialer) = config.ready(|options| options)?;
-        let clock = Clock::start();
         let (reply, answer) = oneshot::channel();
         let left = options.bootstrap.iter().map(|(host, port)| address(host, *port)).collect();
-        let mut engine = Admin::new(options.clone());
-        engine.cluster.learn(clock.now().at);
-        let asking = Asking { engine, open: HashMap::new(), hello: Some(Hello { left, reply }), problems: Vec::new() };
-        let client = Client { shared: Owner::start(asking, clock, dialer.clone()), options, dialer, clock };
+        let client = Client::start(options, dialer, Some(Hello { left, reply }));
         let patience = Duration::from_millis(client.options.connect_timeout_ms);
         match tokio::time::timeout(patience, answer).await {
             Ok(answered) => answered.map_err(|_| Error::Closed)??,
@@ -72,6 +68,17 @@ impl Client {
             }
         }
         Ok(client)
+    }
+
+    /// Connects at once only where somebody waits for that.
+    pub(crate) fn start(options: Options, dialer: Dialer, hello: Option<Hello>) -> Client {
+        let clock = Clock::start();
+        let mut engine = Admin::new(options.clone());
+        if hello.is_some() {
+            engine.cluster.learn(clock.now().at);
+        }
+        let asking = Asking { engine, open: HashMap::new(), hello, problems: Vec::new() };
+        Client { shared: Owner::start(asking, clock, dialer.clone()), options, dialer, clock }
     }
 
     /// A producer with connections of its own. `options.cluster` is taken from this client.
@@ -87,7 +94,12 @@ impl Client {
     pub fn consumer(&self, mut options: ConsumerOptions) -> Consumer {
         let allow_auto_create_topics = options.cluster.allow_auto_create_topics;
         options.cluster = Options { seed: seed(), allow_auto_create_topics, ..self.options.clone() };
-        Consumer::start(options, self.clock, self.dialer.clone())
+        Consumer::start(options, self.clone())
+    }
+
+    /// What a client of its own kind beside this one is started with.
+    pub(crate) fn parts(&self) -> (Clock, Dialer) {
+        (self.clock, self.dialer.clone())
     }
 
     /// All topics, internal ones too, and the brokers.
@@ -336,7 +348,7 @@ pub fn addresses(text: &str) -> Result<Vec<(String, u16)>, Error> {
 
 /// Waits for the first word from the cluster.
 #[derive(Debug)]
-struct Hello {
+pub(crate) struct Hello {
     /// Addresses that have not failed yet.
     left: BTreeSet<String>,
     reply: oneshot::Sender<Result<(), Error>>,

@@ -1,7 +1,7 @@
 //! What can go wrong for who uses the client, in words that name what to look at.
 
 use client::admin::Refused;
-use client::{ErrorCode, ErrorGroup, Failure, TransactionError};
+use client::{ErrorCode, ErrorGroup, Failure, Offset, Spot, TransactionError};
 use std::fmt;
 
 /// Why something was not done.
@@ -29,6 +29,19 @@ pub enum Error {
     Transaction(TransactionError),
     /// The client, producer or consumer has ended.
     Closed,
+    /// What topics are to match is no regular expression; why.
+    BadPattern(String),
+    /// The consumer does not read this partition.
+    NotAssigned { spot: Spot },
+    /// Nothing says where to begin: nothing is committed, and `auto.offset.reset` is none.
+    NoOffset { spot: Spot },
+    /// The partition does not have this offset any more, or not yet, and `auto.offset.reset` is none.
+    OutOfRange { spot: Spot, position: Offset },
+    /// What was read before this position is not in the log any more, from `diverged_at` on where that is known, and
+    /// `auto.offset.reset` is none.
+    Truncated { spot: Spot, position: Offset, diverged_at: Option<Offset> },
+    /// What is at this position cannot be read: it is corrupt, or may not be read by this client.
+    Unreadable { spot: Spot, position: Offset, code: ErrorCode },
 }
 
 impl Error {
@@ -46,7 +59,12 @@ impl Error {
             | Error::TimedOut { .. }
             | Error::Disconnected { .. }
             | Error::Unsupported
-            | Error::Closed => None,
+            | Error::Closed
+            | Error::BadPattern(_)
+            | Error::NotAssigned { .. }
+            | Error::Truncated { .. } => None,
+            Error::NoOffset { .. } | Error::OutOfRange { .. } => Some(ErrorCode::OFFSET_OUT_OF_RANGE),
+            Error::Unreadable { code, .. } => Some(*code),
         }
     }
 
@@ -61,6 +79,10 @@ impl Error {
 
     pub(crate) fn of_code(code: ErrorCode) -> Error {
         Error::Refused(Refused { code, message: None })
+    }
+
+    pub(crate) fn refused(code: ErrorCode, why: &str) -> Error {
+        Error::Refused(Refused { code, message: Some(why.to_owned()) })
     }
 
     pub(crate) fn of_failure(failure: Failure, problem: Option<String>) -> Error {
@@ -97,6 +119,30 @@ impl fmt::Display for Error {
                 f.write_str(problem)
             }
             Error::Closed => f.write_str("it is closed"),
+            Error::BadPattern(why) => write!(f, "no pattern of topics: {why}"),
+            Error::NotAssigned { spot: (topic, partition) } => {
+                write!(f, "{topic}-{partition} is not read by this consumer: assign it, or wait for the group to do so")
+            }
+            Error::NoOffset { spot: (topic, partition) } => write!(
+                f,
+                "nothing says where to begin in {topic}-{partition}: nothing is committed, and auto.offset.reset is none; \
+                 seek, or set auto.offset.reset to earliest or latest"
+            ),
+            Error::OutOfRange { spot: (topic, partition), position } => write!(
+                f,
+                "{topic}-{partition} has no offset {position}, and auto.offset.reset is none; seek to one that it has"
+            ),
+            Error::Truncated { spot: (topic, partition), position, diverged_at } => {
+                write!(
+                    f,
+                    "{topic}-{partition} was cut back: what was read before offset {position} is not there any more"
+                )?;
+                diverged_at.map_or(Ok(()), |at| write!(f, ", from offset {at} on"))?;
+                f.write_str("; seek to where to read on")
+            }
+            Error::Unreadable { spot: (topic, partition), position, code } => {
+                write!(f, "{topic}-{partition} cannot be read at offset {position} ({code}); seek past it to go on")
+            }
         }
     }
 }

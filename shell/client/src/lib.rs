@@ -15,10 +15,10 @@
 //! let place = producer.send(message).await?.await?;
 //! producer.close().await;
 //!
-//! let mut consumer = client.consumer(ConsumerOptions::default());
+//! let consumer = client.consumer(ConsumerOptions::default());
 //! consumer.assign([(("rivers".into(), place.partition), place.offset)]).await?;
-//! while let Some(polled) = consumer.poll(std::time::Duration::from_secs(1)).await? {
-//!     println!("{polled:?}");
+//! for (spot, record) in consumer.poll(std::time::Duration::from_secs(1)).await?.iter() {
+//!     println!("{spot:?} {record:?}");
 //! }
 //! # Ok(())
 //! # }
@@ -50,12 +50,12 @@ pub use client::admin::{
     Registered, ReplicaSize, Resource, Roster, VoterListener,
 };
 pub use client::{
-    Acks, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerEvent, ConsumerOptions, ErrorCode, ErrorGroup,
-    GroupMetadata, GroupOptions, LeaderEpoch, NodeId, Offset, OffsetAndMetadata, Options, Partition, PartitionIndex,
-    Partitioner, Partitioning, ProducerMetrics, ProducerOptions, ProducerRecord, Reset, Spot, Text, Timestamp, Topic,
-    TopicId, TransactionError, Uuid, partition_of_key,
+    Acks, Assignment, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerOptions, ErrorCode, ErrorGroup,
+    GroupMetadata, GroupOptions, LeaderEpoch, Member, Members, NodeId, Offset, OffsetAndMetadata, Options, Partition,
+    PartitionAssignor, PartitionIndex, Partitioner, Partitioning, ProducerMetrics, ProducerOptions, ProducerRecord,
+    Reset, Spot, Text, Timestamp, TimestampType, Topic, TopicId, TransactionError, Uuid, partition_of_key,
 };
-pub use consumer::{Consumer, Polled};
+pub use consumer::{Consumer, ConsumerRecords, RebalanceListener, RecordStream, Told};
 pub use error::Error;
 pub use options::{
     ADMIN, AdminConfig, CONSUMER, Config as ClientConfig, ConsumerConfig, Definition, PRODUCER, ProducerConfig,

@@ -18,7 +18,8 @@ impl Client {
         at: OffsetAt,
     ) -> Result<BTreeMap<Spot, Option<Offset>>, Error> {
         let timeout_ms = self.timeout_ms();
-        let each = self.ask_leaders(spots, |spots| ListOffsets { spots, at, timeout_ms }).await?;
+        let each =
+            self.ask_leaders(spots, |spots| ListOffsets { spots, at, read_committed: false, timeout_ms }).await?;
         each.into_iter().map(|(spot, result)| Ok((spot, result?))).collect()
     }
 

@@ -26,7 +26,7 @@ impl<T: Default> Engine for Producer<T> {
 
 impl Engine for Consumer {
     fn handle(&mut self, now: Now, event: Event<'_>) {
-        self.handle(now.at, event);
+        self.handle(now, event);
     }
     fn poll_transmit(&mut self) -> Option<Transmit> {
         self.poll_transmit()

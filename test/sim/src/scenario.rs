@@ -238,14 +238,20 @@ impl Scenario {
         }
         for group in 0..self.rng.below(3) {
             let id = Text::from(format!("g{group}"));
-            let assignor = if self.rng.one_in(2) { Assignor::Range } else { Assignor::CooperativeSticky };
+            let assignors = match self.rng.below(6) {
+                0 | 1 => vec![Assignor::Range],
+                2 | 3 => vec![Assignor::CooperativeSticky],
+                4 => vec![if self.rng.one_in(2) { Assignor::Sticky } else { Assignor::RoundRobin }],
+                _ => vec![Assignor::CooperativeSticky, Assignor::Range],
+            };
             let has_statics = self.rng.one_in(4);
             self.oracle.borrow_mut().group_topics.insert(id.clone(), Reading { has_statics });
             for number in 0..1 + usize::try_from(self.rng.below(4)).expect("small") {
                 let instance = has_statics.then(|| Text::from(format!("i{number}")));
                 let id = id.clone();
                 let hosts = self.hosts.clone();
-                let recipe = move |rng: &mut Rng| consumer_options(rng, &hosts, &id, instance.as_ref(), assignor);
+                let assignors = assignors.clone();
+                let recipe = move |rng: &mut Rng| consumer_options(rng, &hosts, &id, instance.as_ref(), &assignors);
                 let seed = self.rng.next_u64();
                 let member = GroupMember::new(number, Box::new(recipe), self.oracle.clone(), names.clone(), seed);
                 world.add_actor(Box::new(member));
@@ -439,7 +445,7 @@ fn consumer_options(
     hosts: &[String],
     group: &Text,
     instance: Option<&Text>,
-    assignor: Assignor,
+    assignors: &[Assignor],
 ) -> ConsumerOptions {
     let mut cluster = options(rng, hosts);
     if hosts.len() > 1 {
@@ -460,9 +466,9 @@ fn consumer_options(
         id: group.clone(),
         instance_id: instance.cloned(),
         session_timeout_ms,
-        rebalance_timeout_ms: session_timeout_ms + rng.below(1000),
+        poll_interval_max_ms: session_timeout_ms + rng.below(1000),
         heartbeat_ms: session_timeout_ms / 4,
-        assignor,
+        assignors: assignors.to_vec(),
         auto_commit_ms: (rng.below(4) > 0).then(|| 20 + rng.below(500)),
     };
     ConsumerOptions {
@@ -474,6 +480,8 @@ fn consumer_options(
         fetch_wait_ms: i32::try_from(rng.below(300)).expect("small"),
         fetch_bytes_max: if rng.one_in(3) { 2000 } else { 1 << 20 },
         partition_bytes_max: if rng.one_in(3) { 500 } else { 1 << 20 },
+        poll_records_max: if rng.one_in(3) { 3 } else { 500 },
         sessions: rng.below(4) > 0,
+        ..ConsumerOptions::default()
     }
 }

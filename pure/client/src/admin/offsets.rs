@@ -1,9 +1,9 @@
 //! Questions about offsets: where partitions begin and end, and what groups have committed.
 
 use super::question::{Each, Question, Refused, by_topic, indexes_by_topic, spot};
-use crate::Spot;
+use crate::{Spot, consumer};
 use std::collections::BTreeMap;
-use types::{ErrorCode, Offset, PartitionIndex, Text, Timestamp, TopicId};
+use types::{Offset, Text, Timestamp, TopicId};
 use wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use wire::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
@@ -32,6 +32,8 @@ pub enum OffsetAt {
 pub struct ListOffsets {
     pub spots: Vec<Spot>,
     pub at: OffsetAt,
+    /// The end is before the first transaction that is open.
+    pub read_committed: bool,
     /// How long the broker may take.
     pub timeout_ms: i32,
 }
@@ -61,7 +63,8 @@ impl Question for ListOffsets {
             ..Default::default()
         });
         let topics = topics.collect();
-        ListOffsetsRequest { replica_id: -1, topics, timeout_ms: self.timeout_ms, ..Default::default() }.into()
+        let (isolation_level, timeout_ms) = (i8::from(self.read_committed), self.timeout_ms);
+        ListOffsetsRequest { replica_id: -1, isolation_level, topics, timeout_ms, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
@@ -103,30 +106,11 @@ impl Question for CommittedOffsets {
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::OffsetFetch(response) = response else { return Err(Refused::foreign()) };
-        Refused::check(response.error_code, None)?;
-        let mut offsets = BTreeMap::new();
-        let mut add = |name: &Text, partition: i32, offset: i64, code: ErrorCode| {
-            if code.is_ok() && offset >= 0 {
-                offsets.insert((name.detached(), PartitionIndex(partition)), Offset(offset));
-            }
-        };
-        for topic in &response.topics {
-            for known in &topic.partitions {
-                add(&topic.name, known.partition_index, known.committed_offset, known.error_code);
-            }
-        }
-        for group in &response.groups {
-            Refused::check(group.error_code, None)?;
-            for topic in &group.topics {
-                let name = if topic.name.is_empty() { self.topics.get(&topic.topic_id) } else { Some(&topic.name) };
-                for (known, name) in topic.partitions.iter().zip(std::iter::repeat(name)) {
-                    if let Some(name) = name {
-                        add(name, known.partition_index, known.committed_offset, known.error_code);
-                    }
-                }
-            }
-        }
-        Ok(offsets)
+        let (found, _) = consumer::committed(&response, |id| self.topics.get(&id).cloned());
+        // What one partition has to say of itself is no error of the group.
+        let of_group = response.groups.iter().map(|group| group.error_code).find(|code| !code.is_ok());
+        Refused::check(of_group.unwrap_or(response.error_code), None)?;
+        Ok(found.into_iter().filter(|(_, at)| at.offset.0 >= 0).map(|(spot, at)| (spot, at.offset)).collect())
     }
 }
 

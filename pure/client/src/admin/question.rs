@@ -39,7 +39,7 @@ pub(crate) fn indexes_by_topic<'a>(
 }
 
 /// A partition as a response names it.
-pub(super) fn spot(topic: &Text, partition: i32) -> Spot {
+pub(crate) fn spot(topic: &Text, partition: i32) -> Spot {
     (topic.detached(), PartitionIndex(partition))
 }
 

@@ -2,7 +2,7 @@
 
 use super::question::{Question, Refused};
 use crate::metadata::{Broker, Metadata, Topic};
-use types::{NodeId, PartitionIndex, Text};
+use types::{Instant, NodeId, PartitionIndex, Text};
 use wire::create_partitions_request::CreatePartitionsTopic;
 use wire::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use wire::delete_topics_request::DeleteTopicState;
@@ -46,7 +46,7 @@ impl Question for DescribeTopics {
         let Response::Metadata(response) = response else { return Err(Refused::foreign()) };
         Refused::check(response.error_code, None)?;
         let mut metadata = Metadata::default();
-        metadata.update(&response, true);
+        metadata.update(Instant(0), &response, true);
         Ok(Overview {
             topics: metadata.topics().cloned().collect(),
             cluster_id: metadata.cluster_id,

@@ -1,58 +1,147 @@
 //! Who reads which partition: computed by the group's leader, the same by every client library that names the strategy.
 
-use super::Spot;
+use super::{Spot, sticky};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use types::{PartitionIndex, Text};
 
+/// A strategy of one's own. All members of the group have to know it by its name.
+pub trait PartitionAssignor: std::fmt::Debug + Send + Sync {
+    fn name(&self) -> &str;
+    /// Whether members keep what they have until they are told what of it goes to another (KIP-429).
+    fn is_cooperative(&self) -> bool {
+        false
+    }
+    /// What each member tells the leader beside its topics.
+    fn user_data(&self, _topics: &BTreeSet<Text>) -> Option<Bytes> {
+        None
+    }
+    /// Assigns the partitions of all topics (by name, their counts) to members by their ids. What a cooperative member
+    /// has may be given to another one only when it has let go of it.
+    fn assign(&self, members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment;
+}
+
 /// `partition.assignment.strategy`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Assignor {
     /// Neighbouring partitions of each topic; everybody lets go of everything for a rebalance.
+    #[default]
     Range,
-    /// As even as possible with as few moves as possible; only what moves is let go of (KIP-429).
+    /// One partition for each in turn, through all topics.
+    RoundRobin,
+    /// As even as possible with as few moves as possible; everybody lets go of everything for a rebalance.
+    Sticky,
+    /// As `Sticky`, but only what moves is let go of (KIP-429).
     CooperativeSticky,
+    Custom(Arc<dyn PartitionAssignor>),
 }
 
 impl Assignor {
+    /// By the group protocol's name, or by that of Kafka's class.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn parse(name: &str) -> Option<Assignor> {
+        Some(match name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name) {
+            "range" | "RangeAssignor" => Assignor::Range,
+            "roundrobin" | "RoundRobinAssignor" => Assignor::RoundRobin,
+            "sticky" | "StickyAssignor" => Assignor::Sticky,
+            "cooperative-sticky" | "CooperativeStickyAssignor" => Assignor::CooperativeSticky,
+            _ => return None,
+        })
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
         match self {
             Assignor::Range => "range",
+            Assignor::RoundRobin => "roundrobin",
+            Assignor::Sticky => "sticky",
             Assignor::CooperativeSticky => "cooperative-sticky",
+            Assignor::Custom(custom) => custom.name(),
         }
     }
 
     #[must_use]
-    pub fn is_cooperative(self) -> bool {
-        self == Assignor::CooperativeSticky
+    pub fn is_cooperative(&self) -> bool {
+        match self {
+            Assignor::Range | Assignor::RoundRobin | Assignor::Sticky => false,
+            Assignor::CooperativeSticky => true,
+            Assignor::Custom(custom) => custom.is_cooperative(),
+        }
+    }
+
+    /// What a member that was assigned `previous` in a generation tells the leader.
+    pub(super) fn user_data(
+        &self,
+        topics: &BTreeSet<Text>,
+        previous: &BTreeSet<Spot>,
+        generation: i32,
+    ) -> Option<Bytes> {
+        match self {
+            Assignor::Range | Assignor::RoundRobin => None,
+            Assignor::Sticky => sticky::user_data(previous, generation),
+            Assignor::CooperativeSticky => Some(Bytes::copy_from_slice(&generation.to_be_bytes())),
+            Assignor::Custom(custom) => custom.user_data(topics),
+        }
+    }
+
+    /// Assigns all partitions of the topics to members.
+    pub(super) fn assign(&self, members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment {
+        match self {
+            Assignor::Range => range(members, topics),
+            Assignor::RoundRobin => round_robin(members, topics),
+            Assignor::Sticky => sticky::assign(members, topics, false),
+            Assignor::CooperativeSticky => sticky::assign(members, topics, true),
+            Assignor::Custom(custom) => {
+                let mut assignment = custom.assign(members, topics);
+                assignment.retain(|id, _| members.contains_key(id));
+                let mut whole = nobody_has_any(members);
+                whole.append(&mut assignment);
+                whole
+            }
+        }
     }
 }
 
 /// What a member of the group said about itself when it joined.
 #[derive(Clone, Debug, Default)]
 pub struct Member {
+    /// `group.instance.id`
+    pub instance_id: Option<Text>,
     pub topics: BTreeSet<Text>,
+    /// What it has and keeps if nobody else is to have it; empty unless the strategy is cooperative.
     pub owned: Vec<Spot>,
-    /// In which generation it owned them.
+    /// In which generation it got that; -1 where it does not say.
     pub generation: i32,
+    /// `client.rack`
+    pub rack: Option<Text>,
+    pub user_data: Option<Bytes>,
 }
 
 pub type Members = BTreeMap<Text, Member>;
 pub type Assignment = BTreeMap<Text, Vec<Spot>>;
 
-/// Assigns all partitions of the topics (by name, their counts) to members by their ids.
-pub fn assign(assignor: Assignor, members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment {
-    match assignor {
-        Assignor::Range => range(members, topics),
-        Assignor::CooperativeSticky => sticky(members, topics),
-    }
+pub(super) fn nobody_has_any(members: &Members) -> Assignment {
+    members.keys().map(|id| (id.clone(), Vec::new())).collect()
+}
+
+pub(super) fn partitions(topics: &BTreeMap<Text, i32>) -> impl Iterator<Item = Spot> {
+    topics.iter().flat_map(|(topic, count)| (0..*count).map(|index| (topic.clone(), PartitionIndex(index))))
+}
+
+/// Static members first, by their instance ids: a member that comes back under another id gets the same again.
+fn in_order(members: &Members) -> Vec<(&Text, &Member)> {
+    let mut ordered: Vec<_> = members.iter().collect();
+    ordered.sort_by_key(|(id, member)| (member.instance_id.is_none(), &member.instance_id, *id));
+    ordered
 }
 
 fn range(members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment {
-    let mut assignment: Assignment = members.keys().map(|id| (id.clone(), Vec::new())).collect();
+    let mut assignment = nobody_has_any(members);
+    let ordered = in_order(members);
     for (topic, count) in topics {
-        let takers: Vec<&Text> =
-            members.iter().filter(|(_, member)| member.topics.contains(topic)).map(|(id, _)| id).collect();
+        let takers = ordered.iter().filter(|(_, member)| member.topics.contains(topic)).map(|(id, _)| *id);
+        let takers: Vec<&Text> = takers.collect();
         let Ok(total @ 1..) = i32::try_from(takers.len()) else { continue };
         let (each, more) = (count / total, count % total);
         let mut next = 0;
@@ -66,112 +155,20 @@ fn range(members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment {
     assignment
 }
 
-fn sticky(members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment {
-    let owners = owners(members, topics);
-    let mut target: Assignment = members.keys().map(|id| (id.clone(), Vec::new())).collect();
-    for (spot, owner) in &owners {
-        target.entry(owner.clone()).or_default().push(spot.clone());
-    }
-    let all = topics.iter().flat_map(|(topic, count)| (0..*count).map(|index| (topic.clone(), PartitionIndex(index))));
-    for spot in all.filter(|spot| !owners.contains_key(spot)) {
-        let takers = target.iter().filter(|(id, _)| members[*id].topics.contains(&spot.0));
-        let least = takers.min_by_key(|(_, has)| has.len()).map(|(id, _)| id.clone());
-        if let Some(id) = least {
-            target.entry(id).or_default().push(spot);
+fn round_robin(members: &Members, topics: &BTreeMap<Text, i32>) -> Assignment {
+    let mut assignment = nobody_has_any(members);
+    let ordered = in_order(members);
+    let mut turn = 0;
+    for spot in partitions(topics) {
+        let takers = (0..ordered.len()).map(|step| (turn + step) % ordered.len());
+        let mut takers = takers.filter(|at| ordered[*at].1.topics.contains(&spot.0));
+        if let Some(at) = takers.next() {
+            assignment.entry(ordered[at].0.clone()).or_default().push(spot);
+            turn = at + 1;
         }
     }
-    while move_one(members, &mut target) {}
-    // What moves is given to nobody yet: its owner lets go of it first, and then the group meets again.
-    for (id, has) in &mut target {
-        has.retain(|spot| owners.get(spot).is_none_or(|owner| owner == id));
-    }
-    target
-}
-
-/// Who owns what already: the latest generation's word counts, and nobody's where two of one generation claim it.
-fn owners(members: &Members, topics: &BTreeMap<Text, i32>) -> BTreeMap<Spot, Text> {
-    let mut claims: BTreeMap<Spot, (i32, Option<Text>)> = BTreeMap::new();
-    for (id, member) in members {
-        for spot in &member.owned {
-            let is_there = topics.get(&spot.0).is_some_and(|count| spot.1.0 < *count);
-            if !is_there || !member.topics.contains(&spot.0) {
-                continue;
-            }
-            let claim = claims.entry(spot.clone()).or_insert((i32::MIN, None));
-            if member.generation > claim.0 {
-                *claim = (member.generation, Some(id.clone()));
-            } else if member.generation == claim.0 {
-                claim.1 = None;
-            }
-        }
-    }
-    claims.into_iter().filter_map(|(spot, (_, owner))| Some((spot, owner?))).collect()
-}
-
-/// Moves one partition from who has two more than another that may take it. False where none can be moved.
-fn move_one(members: &Members, target: &mut Assignment) -> bool {
-    let mut by_load: Vec<Text> = target.keys().cloned().collect();
-    by_load.sort_by_key(|id| (target[id].len(), id.clone()));
-    for poor in &by_load {
-        for rich in by_load.iter().rev() {
-            if target[rich].len() < target[poor].len() + 2 {
-                break;
-            }
-            let takes = |spot: &Spot| members[poor].topics.contains(&spot.0);
-            if let Some(at) = target[rich].iter().rposition(takes) {
-                let spot = target.get_mut(rich).expect("it is listed").remove(at);
-                target.get_mut(poor).expect("it is listed").push(spot);
-                return true;
-            }
-        }
-    }
-    false
+    assignment
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(name: &str) -> Text {
-        Text::from(name)
-    }
-
-    fn show(assignment: &Assignment) -> String {
-        let one = |(id, spots): (&Text, &Vec<Spot>)| {
-            let spots: Vec<String> = spots.iter().map(|(topic, index)| format!("{topic}{index}")).collect();
-            format!("{id}: {}", spots.join(" "))
-        };
-        assignment.iter().map(one).collect::<Vec<_>>().join(", ")
-    }
-
-    fn member(topics: &[&str], owned: &[(&str, i32)]) -> Member {
-        Member {
-            topics: topics.iter().map(|topic| text(topic)).collect(),
-            owned: owned.iter().map(|(topic, index)| (text(topic), PartitionIndex(*index))).collect(),
-            generation: 1,
-        }
-    }
-
-    #[test]
-    fn range_gives_neighbours() {
-        let members = Members::from([
-            (text("x"), member(&["a", "b"], &[])),
-            (text("y"), member(&["a", "b"], &[])),
-            (text("z"), member(&["b"], &[])),
-        ]);
-        let topics = BTreeMap::from([(text("a"), 3), (text("b"), 2)]);
-        assert_eq!(show(&assign(Assignor::Range, &members, &topics)), "x: a0 a1 b0, y: a2 b1, z: ");
-    }
-
-    #[test]
-    fn sticky_moves_in_two_steps_and_no_more_than_it_must() {
-        let topics = BTreeMap::from([(text("a"), 4)]);
-        let owned = [("a", 0), ("a", 1), ("a", 2), ("a", 3)];
-        let mut members = Members::from([(text("x"), member(&["a"], &owned)), (text("y"), member(&["a"], &[]))]);
-        let first = assign(Assignor::CooperativeSticky, &members, &topics);
-        assert_eq!(show(&first), "x: a0 a1, y: ");
-        members.insert(text("x"), member(&["a"], &owned[..2]));
-        let second = assign(Assignor::CooperativeSticky, &members, &topics);
-        assert_eq!(show(&second), "x: a0 a1, y: a2 a3");
-    }
-}
+mod tests;

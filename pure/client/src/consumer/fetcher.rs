@@ -2,37 +2,41 @@
 //!
 //! Must never know of groups: who assigns a partition says from where it is read, or leaves that to the reset policy.
 
+use super::buffer::{Buffer, ConsumedRecord, Ends, Position};
 use super::session::{Ask, Session};
-use super::{ConsumerEvent, ConsumerOptions, Spot};
+use super::{ConsumerEvent, ConsumerOptions, Scene, Spot};
+use crate::admin::{ListOffsets, OffsetAt, Question, by_topic, spot};
 use crate::cluster::{Call, Cluster, Failure, Target};
-use bytes::Bytes;
-use record::Batches;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text, Timestamp, Uuid};
+use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerId, Text, Timestamp, Uuid};
 use wire::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
-use wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use wire::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, Records, Response};
+use wire::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use wire::*;
+
+/// Answers of one partition that may wait to be polled, however small they are.
+const BUFFERS_MAX: usize = 64;
 
 /// `auto.offset.reset`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reset {
     Earliest,
     Latest,
     None,
+    /// `by_duration`: the first record that is not older than this many milliseconds.
+    ByDuration(u64),
 }
 
-/// A record as its consumer sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumedRecord {
-    pub offset: Offset,
-    pub timestamp: Timestamp,
-    pub key: Option<Bytes>,
-    pub value: Option<Bytes>,
-    pub headers: Vec<(Text, Option<Bytes>)>,
+impl Reset {
+    fn place(self, wall: Timestamp) -> OffsetAt {
+        match self {
+            Reset::Earliest => OffsetAt::Earliest,
+            Reset::Latest | Reset::None => OffsetAt::Latest,
+            Reset::ByDuration(ms) => OffsetAt::Time(Timestamp(wall.0.saturating_sub_unsigned(ms))),
+        }
+    }
 }
 
-/// What one fetch brought of one partition.
+/// What a poll brings of one partition.
 #[derive(Clone, Debug)]
 pub struct Consumed {
     pub spot: Spot,
@@ -45,30 +49,58 @@ pub struct Consumed {
     pub asked_at: Instant,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// Where to begin is to be asked for.
     Unknown(Reset),
     Asked(Reset, Call),
-    At(Offset),
+    #[default]
+    At,
+    /// The leader is asked whether it has what was read (KIP-320).
+    Validating(Call),
     /// There is nothing to read at this position, and no policy to go elsewhere.
-    Stuck(Offset),
+    Stuck,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Track {
     state: State,
+    /// Where polling goes on; means nothing until it is found.
+    position: Position,
+    /// The leader epoch under which that is known to be there.
+    validated: LeaderEpoch,
+    queue: VecDeque<Buffer>,
+    is_paused: bool,
+    /// Another replica to read from, and how long (KIP-392).
+    preferred: Option<(NodeId, Instant)>,
+    /// The offset before which everything may be read.
+    end: Option<Offset>,
     not_before: Instant,
     failed: u32,
-    waiting: Option<Fetched>,
 }
 
-#[derive(Debug)]
-struct Fetched {
-    records: Bytes,
-    high_watermark: Offset,
-    log_start_offset: Offset,
-    asked_at: Instant,
+impl Track {
+    fn new(state: State, position: Position) -> Track {
+        Track { state, position, validated: LeaderEpoch::NONE, ..Track::default() }
+    }
+
+    /// Where to fetch from: after what waits to be polled.
+    fn next(&self) -> Position {
+        self.queue.back().map_or(self.position, |buffer| buffer.next)
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        self.queue.iter().map(|buffer| buffer.bytes).sum()
+    }
+}
+
+const NOWHERE: Position = Position { offset: Offset::NONE, epoch: LeaderEpoch::NONE };
+
+/// What is asked about positions: where they are, by a timestamp, or whether they still are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    List(Reset),
+    Validate,
 }
 
 #[derive(Debug)]
@@ -78,34 +110,27 @@ struct Asked {
     offsets: BTreeMap<Spot, Ask>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fetcher {
     options: ConsumerOptions,
     tracks: BTreeMap<Spot, Track>,
     sessions: BTreeMap<NodeId, Session>,
     fetches: BTreeMap<Call, Asked>,
-    lists: BTreeMap<Call, Vec<Spot>>,
+    questions: BTreeMap<Call, Vec<Spot>>,
     /// Whose turn it is to be polled.
     turn: VecDeque<Spot>,
     now: Instant,
 }
 
+/// What users decide.
 impl Fetcher {
     pub fn new(options: ConsumerOptions) -> Fetcher {
-        Fetcher {
-            options,
-            tracks: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            fetches: BTreeMap::new(),
-            lists: BTreeMap::new(),
-            turn: VecDeque::new(),
-            now: Instant(0),
-        }
+        Fetcher { options, ..Fetcher::default() }
     }
 
-    pub fn assign(&mut self, spot: Spot, from: Option<Offset>) {
-        let state = from.map_or(State::Unknown(self.options.reset), State::At);
-        self.tracks.insert(spot, Track { state, not_before: Instant(0), failed: 0, waiting: None });
+    pub fn assign(&mut self, spot: Spot, from: Option<Position>) {
+        let state = from.map_or(State::Unknown(self.options.reset), |_| State::At);
+        self.tracks.insert(spot, Track::new(state, from.unwrap_or(NOWHERE)));
     }
 
     pub fn unassign(&mut self, spot: &Spot) {
@@ -116,130 +141,199 @@ impl Fetcher {
         self.tracks.clear();
     }
 
-    pub fn seek(&mut self, spot: &Spot, offset: Offset) {
-        if self.tracks.contains_key(spot) {
-            self.assign(spot.clone(), Some(offset));
-        }
+    /// Goes on elsewhere. False where the partition is not read.
+    pub fn seek(&mut self, spot: &Spot, to: Result<Position, Reset>) -> bool {
+        let Some(track) = self.tracks.get_mut(spot) else { return false };
+        let state = to.map_or_else(State::Unknown, |_| State::At);
+        let is_paused = track.is_paused;
+        *track = Track { is_paused, ..Track::new(state, to.unwrap_or(NOWHERE)) };
+        true
     }
 
-    pub fn position(&self, spot: &Spot) -> Option<Offset> {
-        match self.tracks.get(spot)?.state {
-            State::At(offset) | State::Stuck(offset) => Some(offset),
-            State::Unknown(_) | State::Asked(..) => None,
+    /// Hands over nothing of a partition until it is resumed. False where the partition is not read.
+    pub fn pause(&mut self, spot: &Spot, is_paused: bool) -> bool {
+        let Some(track) = self.tracks.get_mut(spot) else { return false };
+        if track.is_paused && !is_paused && !track.queue.is_empty() {
+            self.turn.push_back(spot.clone());
         }
+        track.is_paused = is_paused;
+        true
     }
 
-    pub fn positions(&self) -> BTreeMap<Spot, Offset> {
+    pub fn assigned(&self) -> impl Iterator<Item = (&Spot, bool)> {
+        self.tracks.iter().map(|(spot, track)| (spot, track.is_paused))
+    }
+
+    pub fn position(&self, spot: &Spot) -> Option<Position> {
+        let track = self.tracks.get(spot)?;
+        let is_known = !matches!(track.state, State::Unknown(_) | State::Asked(..));
+        is_known.then_some(track.position)
+    }
+
+    pub fn positions(&self) -> BTreeMap<Spot, Position> {
         self.tracks.keys().filter_map(|spot| Some((spot.clone(), self.position(spot)?))).collect()
     }
 
-    /// True where something waits to be polled, or was dropped since.
-    pub fn is_fetched(&self) -> bool {
-        !self.turn.is_empty()
+    /// How many offsets lie ahead, as the last answer had it.
+    pub fn lag(&self, spot: &Spot) -> Option<i64> {
+        let position = self.position(spot)?;
+        Some(self.tracks.get(spot)?.end?.minus(position.offset).max(0))
     }
 
-    /// Hands over what was fetched of one partition, if anything was.
-    pub fn poll(&mut self, events: &mut VecDeque<ConsumerEvent>) -> Option<Consumed> {
-        while let Some(spot) = self.turn.pop_front() {
-            let Some(track) = self.tracks.get_mut(&spot) else { continue };
-            let Some(fetched) = track.waiting.take() else { continue };
-            let State::At(from) = track.state else { continue };
-            let (records, position) = match read(&fetched.records, from) {
-                Ok(read) => read,
+    /// Hands over at most `room` records of one partition. Says too whether there is room for more now.
+    pub fn poll(&mut self, room: usize, events: &mut VecDeque<ConsumerEvent>) -> (Option<Consumed>, bool) {
+        let mut has_room = false;
+        while let Some(spot) = self.turn.front() {
+            let track = self.tracks.get_mut(spot).filter(|track| !track.is_paused && track.state != State::Stuck);
+            let Some((track, buffer)) = track.and_then(|track| Some((&mut track.position, track.queue.front_mut()?)))
+            else {
+                self.turn.pop_front();
+                continue;
+            };
+            let before = *track;
+            let mut records = Vec::new();
+            let read = buffer.read(track, room, &mut records);
+            let (position, Ends { high_watermark, log_start_offset, asked_at, .. }) = (track.offset, buffer.ends);
+            let spot = spot.clone();
+            match read {
+                Ok(false) => {}
+                Ok(true) => {
+                    has_room = true;
+                    self.turn.pop_front();
+                    let track = self.tracks.get_mut(&spot).expect("it was just read");
+                    track.queue.pop_front();
+                    if !track.queue.is_empty() {
+                        self.turn.push_back(spot.clone());
+                    }
+                }
                 Err(code) => {
-                    track.state = State::Stuck(from);
-                    events.push_back(ConsumerEvent::Stuck { spot, position: from, code });
+                    self.turn.pop_front();
+                    self.tracks.get_mut(&spot).expect("it was just read").state = State::Stuck;
+                    events.push_back(ConsumerEvent::Stuck { spot, position, code });
                     continue;
                 }
-            };
-            track.state = State::At(position);
-            let Fetched { high_watermark, log_start_offset, asked_at, .. } = fetched;
-            return Some(Consumed { spot, records, position, high_watermark, log_start_offset, asked_at });
+            }
+            if position != before.offset {
+                let consumed = Consumed { spot, records, position, high_watermark, log_start_offset, asked_at };
+                return (Some(consumed), has_room);
+            }
         }
-        None
+        (None, has_room)
     }
 
     pub fn next_wake(&self) -> Option<Instant> {
-        self.tracks.values().map(|track| track.not_before).filter(|at| *at > self.now).min()
+        let preferred = self.tracks.values().filter_map(|track| Some(track.preferred?.1));
+        self.tracks.values().map(|track| track.not_before).chain(preferred).filter(|at| *at > self.now).min()
     }
+}
 
-    pub fn drive(&mut self, now: Instant, cluster: &mut Cluster) {
+/// What is asked.
+impl Fetcher {
+    pub fn drive(&mut self, scene: &mut Scene) {
+        let now = scene.now.at;
         self.now = now;
         if self.tracks.is_empty() {
             return;
         }
-        let mut lists: BTreeMap<(NodeId, bool), Vec<Spot>> = BTreeMap::new();
+        let mut questions: BTreeMap<(NodeId, About), Vec<Spot>> = BTreeMap::new();
         let mut fetches: BTreeMap<NodeId, BTreeMap<Spot, Ask>> = BTreeMap::new();
-        let mut unread: BTreeSet<NodeId> = BTreeSet::new();
-        for (spot, track) in &self.tracks {
-            if now < track.not_before && track.waiting.is_none() {
-                continue;
-            }
-            let topic = cluster.topic(&spot.0);
+        let mut full: BTreeSet<NodeId> = BTreeSet::new();
+        let mut buffered_bytes = 0;
+        let partition_bytes_max = usize::try_from(self.options.partition_bytes_max).unwrap_or(0);
+        for (spot, track) in &mut self.tracks {
+            let topic = scene.cluster.topic(&spot.0);
             let Some((topic, known)) = topic.and_then(|topic| Some((topic.id, topic.partition(spot.1)?))) else {
                 continue;
             };
             let Some(leader) = known.leader else { continue };
-            if track.waiting.is_some() {
-                unread.insert(leader);
-                continue;
-            }
+            let (next, leader_epoch) = (track.next(), known.leader_epoch);
+            let is_new_leader = leader_epoch != track.validated && leader_epoch != LeaderEpoch::NONE;
             match track.state {
-                State::Unknown(reset) => {
-                    lists.entry((leader, reset == Reset::Earliest)).or_default().push(spot.clone())
+                _ if now < track.not_before => {}
+                State::Unknown(Reset::None) => {
+                    track.state = State::Stuck;
+                    scene.events.push_back(ConsumerEvent::NoOffset { spot: spot.clone() });
                 }
-                State::At(offset) => {
-                    let ask = Ask { topic, offset, leader_epoch: known.leader_epoch };
-                    fetches.entry(leader).or_default().insert(spot.clone(), ask);
+                State::Unknown(reset) => questions.entry((leader, About::List(reset))).or_default().push(spot.clone()),
+                State::At if is_new_leader && next.epoch != LeaderEpoch::NONE => {
+                    questions.entry((leader, About::Validate)).or_default().push(spot.clone());
                 }
-                State::Asked(..) | State::Stuck(_) => {}
+                // What cannot be read has no end to go on from.
+                State::At if !track.is_paused && next.offset >= Offset::ZERO => {
+                    track.validated = leader_epoch;
+                    track.preferred = track.preferred.filter(|(_, until)| now < *until);
+                    let replica = track.preferred.map(|(node, _)| node);
+                    let is_known = |node: &NodeId| scene.cluster.brokers().any(|broker| broker.node == *node);
+                    let node = replica.filter(is_known).unwrap_or(leader);
+                    let waiting_bytes = track.buffered_bytes();
+                    buffered_bytes += waiting_bytes;
+                    if waiting_bytes >= partition_bytes_max.max(1) || track.queue.len() >= BUFFERS_MAX {
+                        full.insert(node);
+                    }
+                    let ask = Ask { topic, offset: next.offset, leader_epoch };
+                    fetches.entry(node).or_default().insert(spot.clone(), ask);
+                }
+                State::At | State::Asked(..) | State::Validating(_) | State::Stuck => {}
             }
         }
-        for ((leader, is_earliest), spots) in lists {
-            self.list(now, cluster, leader, is_earliest, spots);
+        for ((leader, about), spots) in questions {
+            self.ask(scene, leader, about, spots);
         }
-        for (leader, wanted) in fetches {
-            // A fetch now would leave out what waits to be read, and hold up the next one until there is more elsewhere.
-            let is_busy = unread.contains(&leader) || self.fetches.values().any(|asked| asked.node == leader);
-            if !is_busy && cluster.load(now, leader).is_some() {
-                self.fetch(now, cluster, leader, wanted);
+        if buffered_bytes >= usize::try_from(self.options.fetch_bytes_max).unwrap_or(0).max(1) {
+            return;
+        }
+        for (node, wanted) in fetches {
+            // A fetch without the partition that has enough for now would be held up until there is more in the others,
+            // and with it the next one of that partition. What all partitions hold is bounded, and polled soon.
+            let is_busy = full.contains(&node) || self.fetches.values().any(|asked| asked.node == node);
+            if !is_busy && scene.cluster.load(now, node).is_some() {
+                self.fetch(now, scene.cluster, node, wanted);
             }
         }
     }
 
-    fn list(&mut self, now: Instant, cluster: &mut Cluster, leader: NodeId, is_earliest: bool, spots: Vec<Spot>) {
-        let mut topics: BTreeMap<Text, ListOffsetsTopic> = BTreeMap::new();
-        for (name, partition) in &spots {
-            let topic = topics
-                .entry(name.clone())
-                .or_insert_with(|| ListOffsetsTopic { name: name.clone(), ..Default::default() });
-            topic.partitions.push(ListOffsetsPartition {
-                partition_index: partition.0,
-                current_leader_epoch: -1,
-                timestamp: if is_earliest { -2 } else { -1 },
-                ..Default::default()
-            });
-        }
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            isolation_level: i8::from(self.options.read_committed),
-            topics: topics.into_values().collect(),
-            timeout_ms: i32::try_from(cluster.options.request_timeout_ms).unwrap_or(i32::MAX),
-            ..Default::default()
+    fn ask(&mut self, scene: &mut Scene, leader: NodeId, about: About, spots: Vec<Spot>) {
+        let request: Request = match about {
+            About::List(reset) => {
+                let timeout_ms = i32::try_from(scene.cluster.options.request_timeout_ms).unwrap_or(i32::MAX);
+                let (at, read_committed) = (reset.place(scene.now.wall), self.options.read_committed);
+                ListOffsets { spots: spots.clone(), at, read_committed, timeout_ms }.request()
+            }
+            About::Validate => self.validate(scene.cluster, &spots).into(),
         };
-        let call = cluster.call(now, Target::Node(leader), request);
-        let reset = if is_earliest { Reset::Earliest } else { Reset::Latest };
+        let call = scene.cluster.call(scene.now.at, Target::Node(leader), request);
         for spot in &spots {
             if let Some(track) = self.tracks.get_mut(spot) {
-                track.state = State::Asked(reset, call);
+                track.state = match about {
+                    About::List(reset) => State::Asked(reset, call),
+                    About::Validate => State::Validating(call),
+                };
             }
         }
-        self.lists.insert(call, spots);
+        self.questions.insert(call, spots);
     }
 
-    fn fetch(&mut self, now: Instant, cluster: &mut Cluster, leader: NodeId, wanted: BTreeMap<Spot, Ask>) {
+    fn validate(&self, cluster: &Cluster, spots: &[Spot]) -> OffsetForLeaderEpochRequest {
+        let known = |spot: &Spot| Some(cluster.topic(&spot.0)?.partition(spot.1)?.leader_epoch.0);
+        let epochs = |spot| (known(spot).unwrap_or(-1), self.tracks[spot].next().epoch.0);
+        let partition = |(partition, (current_leader_epoch, leader_epoch))| OffsetForLeaderPartition {
+            partition,
+            current_leader_epoch,
+            leader_epoch,
+            ..Default::default()
+        };
+        let topic = |(topic, partitions): (Text, Vec<_>)| OffsetForLeaderTopic {
+            topic,
+            partitions: partitions.into_iter().map(partition).collect(),
+            ..Default::default()
+        };
+        let topics = by_topic(spots.iter().map(|spot| (spot, epochs(spot)))).map(topic).collect();
+        OffsetForLeaderEpochRequest { replica_id: -1, topics, ..Default::default() }
+    }
+
+    fn fetch(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, wanted: BTreeMap<Spot, Ask>) {
         let enabled = self.options.sessions;
-        let session = self.sessions.entry(leader).or_insert_with(|| Session::new(enabled));
+        let session = self.sessions.entry(node).or_insert_with(|| Session::new(enabled));
         let offsets = wanted.clone();
         let (changed, gone) = session.difference(wanted);
         let mut topics: BTreeMap<Text, FetchTopic> = BTreeMap::new();
@@ -269,96 +363,151 @@ impl Fetcher {
             session_epoch: session.epoch,
             topics: topics.into_values().collect(),
             forgotten_topics_data: forgotten.into_values().collect(),
+            rack_id: self.options.rack.clone(),
             ..Default::default()
         };
-        let call = cluster.call(now, Target::Node(leader), request);
-        self.fetches.insert(call, Asked { node: leader, at: now, offsets });
+        let call = cluster.call(now, Target::Node(node), request);
+        self.fetches.insert(call, Asked { node, at: now, offsets });
     }
 }
 
 /// What is answered.
 impl Fetcher {
     /// True where the call was one of fetching.
-    pub fn answered(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        call: Call,
-        result: &Result<Response, Failure>,
-        events: &mut VecDeque<ConsumerEvent>,
-    ) -> bool {
-        if let Some(spots) = self.lists.remove(&call) {
+    pub fn answered(&mut self, scene: &mut Scene, call: Call, result: &Result<Response, Failure>) -> bool {
+        if let Some(spots) = self.questions.remove(&call) {
             match result {
-                Ok(Response::ListOffsets(response)) => self.listed(now, cluster, call, response),
-                _ => cluster.refresh_soon(now),
+                Ok(Response::ListOffsets(response)) => self.listed(scene, call, response),
+                Ok(Response::OffsetForLeaderEpoch(response)) => self.validated(scene, call, response),
+                // Brokers before Kafka 2.1 cannot tell.
+                Err(Failure::Unsupported) => spots.iter().for_each(|spot| self.trust(scene.cluster, spot)),
+                _ => scene.cluster.refresh_soon(scene.now.at),
             }
             // What has no answer is asked for again, later.
             for spot in spots {
-                if let Some(track) = self.tracks.get_mut(&spot)
-                    && let State::Asked(reset, asked) = track.state
-                    && asked == call
-                {
-                    track.state = State::Unknown(reset);
-                    self.fail(now, cluster, &spot);
-                }
+                let Some(track) = self.tracks.get_mut(&spot) else { continue };
+                track.state = match track.state {
+                    State::Asked(reset, asked) if asked == call => State::Unknown(reset),
+                    State::Validating(asked) if asked == call => State::At,
+                    _ => continue,
+                };
+                self.fail(scene, &spot);
             }
             return true;
         }
         let Some(asked) = self.fetches.remove(&call) else { return false };
         match result {
-            Ok(Response::Fetch(response)) => self.fetched(now, cluster, &asked, response, events),
+            Ok(Response::Fetch(response)) => self.fetched(scene, &asked, response),
             _ => {
                 if let Some(session) = self.sessions.get_mut(&asked.node) {
                     session.restart();
                 }
-                cluster.refresh_soon(now);
-                asked.offsets.keys().for_each(|spot| self.fail(now, cluster, spot));
+                self.failed(scene, &asked);
             }
         }
         true
     }
 
-    fn fail(&mut self, now: Instant, cluster: &mut Cluster, spot: &Spot) {
+    fn failed(&mut self, scene: &mut Scene, asked: &Asked) {
+        scene.cluster.refresh_soon(scene.now.at);
+        asked.offsets.keys().for_each(|spot| self.fail(scene, spot));
+    }
+
+    fn fail(&mut self, scene: &mut Scene, spot: &Spot) {
         if let Some(track) = self.tracks.get_mut(spot) {
-            track.not_before = now.plus_ms(cluster.backoff_ms(track.failed));
+            track.preferred = None;
+            track.not_before = scene.now.at.plus_ms(scene.cluster.backoff_ms(track.failed));
             track.failed += 1;
         }
     }
 
-    fn listed(&mut self, now: Instant, cluster: &mut Cluster, call: Call, response: &ListOffsetsResponse) {
+    /// Takes the position as one that the present leader has.
+    fn trust(&mut self, cluster: &Cluster, spot: &Spot) {
+        let known = cluster.topic(&spot.0).and_then(|topic| topic.partition(spot.1));
+        if let Some(track) = self.tracks.get_mut(spot) {
+            track.state = State::At;
+            track.failed = 0;
+            track.validated = known.map_or(LeaderEpoch::NONE, |known| known.leader_epoch);
+        }
+    }
+
+    fn listed(&mut self, scene: &mut Scene, call: Call, response: &ListOffsetsResponse) {
         for topic in &response.topics {
             for partition in &topic.partitions {
-                let spot = (topic.name.clone(), PartitionIndex(partition.partition_index));
+                let spot = spot(&topic.name, partition.partition_index);
                 let Some(track) = self.tracks.get_mut(&spot) else { continue };
-                if !matches!(track.state, State::Asked(_, asked) if asked == call) {
+                let State::Asked(reset, asked) = track.state else { continue };
+                if asked != call {
                     continue;
                 }
-                if partition.error_code.is_ok() && partition.offset >= 0 {
-                    track.state = State::At(Offset(partition.offset));
-                    track.failed = 0;
-                } else {
-                    cluster.refresh_soon(now);
+                if !partition.error_code.is_ok() {
+                    scene.cluster.refresh_soon(scene.now.at);
+                } else if partition.offset >= 0 {
+                    let epoch = LeaderEpoch(partition.leader_epoch);
+                    track.position = Position { offset: Offset(partition.offset), epoch };
+                    self.trust(scene.cluster, &spot);
+                } else if matches!(reset, Reset::ByDuration(_)) {
+                    // Nothing is that young.
+                    track.state = State::Unknown(Reset::Latest);
                 }
             }
         }
     }
 
-    fn fetched(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        asked: &Asked,
-        response: &FetchResponse,
-        events: &mut VecDeque<ConsumerEvent>,
-    ) {
+    fn validated(&mut self, scene: &mut Scene, call: Call, response: &OffsetForLeaderEpochResponse) {
+        for topic in &response.topics {
+            for answer in &topic.partitions {
+                let spot = spot(&topic.topic, answer.partition);
+                let Some(track) = self.tracks.get_mut(&spot) else { continue };
+                if track.state != State::Validating(call) {
+                    continue;
+                }
+                if !answer.error_code.is_ok() {
+                    scene.cluster.refresh_soon(scene.now.at);
+                    continue;
+                }
+                let end = Position { offset: Offset(answer.end_offset), epoch: LeaderEpoch(answer.leader_epoch) };
+                let known = Some(end).filter(|end| end.offset >= Offset::ZERO && end.epoch >= LeaderEpoch(0));
+                if known.is_some_and(|end| end.offset >= track.next().offset) {
+                    self.trust(scene.cluster, &spot);
+                } else if !track.queue.is_empty() {
+                    // What was polled may still be there.
+                    track.queue.clear();
+                    track.state = State::At;
+                } else {
+                    self.truncated(scene, spot, known);
+                }
+            }
+        }
+    }
+
+    /// What was read is not in the leader's log any more, from `end` on where that is known.
+    fn truncated(&mut self, scene: &mut Scene, spot: Spot, end: Option<Position>) {
+        let Some(track) = self.tracks.get_mut(&spot) else { return };
+        match (self.options.reset, end) {
+            (Reset::None, _) => {
+                track.state = State::Stuck;
+                let position = track.position.offset;
+                let diverged_at = end.map(|end| end.offset);
+                scene.events.push_back(ConsumerEvent::Truncated { spot, position, diverged_at });
+            }
+            (_, Some(end)) => {
+                track.position = end;
+                self.trust(scene.cluster, &spot);
+            }
+            (reset, None) => track.state = State::Unknown(reset),
+        }
+    }
+
+    fn fetched(&mut self, scene: &mut Scene, asked: &Asked, response: &FetchResponse) {
         let session = self.sessions.get_mut(&asked.node).expect("who asked has one");
         if !session.answered(response.error_code, response.session_id) {
-            if !matches!(
+            let is_of_session = matches!(
                 response.error_code,
                 ErrorCode::FETCH_SESSION_ID_NOT_FOUND | ErrorCode::INVALID_FETCH_SESSION_EPOCH
-            ) {
-                cluster.refresh_soon(now);
-                asked.offsets.keys().for_each(|spot| self.fail(now, cluster, spot));
+            );
+            if !is_of_session {
+                self.failed(scene, asked);
             }
             return;
         }
@@ -369,8 +518,8 @@ impl Fetcher {
             let Some(name) = name else { continue };
             for partition in &topic.partitions {
                 let spot = (name.clone(), PartitionIndex(partition.partition_index));
-                if let Some(ask) = asked.offsets.get(&spot) {
-                    self.fetched_of(now, cluster, (&spot, ask.offset, asked.at), partition, events);
+                if let Some((spot, ask)) = asked.offsets.get_key_value(&spot) {
+                    self.fetched_of(scene, (spot, ask.offset, asked), partition);
                 }
             }
         }
@@ -378,75 +527,55 @@ impl Fetcher {
 
     fn fetched_of(
         &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        (spot, offset, asked_at): (&Spot, Offset, Instant),
+        scene: &mut Scene,
+        (spot, offset, asked): (&Spot, Offset, &Asked),
         answer: &wire::fetch_response::PartitionData,
-        events: &mut VecDeque<ConsumerEvent>,
     ) {
         let reset = self.options.reset;
-        let Some(track) = self.tracks.get_mut(spot).filter(|track| track.state == State::At(offset)) else { return };
+        let is_awaited = |track: &&mut Track| track.state == State::At && track.next().offset == offset;
+        let Some(track) = self.tracks.get_mut(spot).filter(is_awaited) else { return };
+        let from_replica = track.preferred.is_some_and(|(node, _)| node == asked.node);
         match answer.error_code {
-            ErrorCode::NONE => {
-                track.failed = 0;
-                if let Some(Records::Bytes(records)) = answer.records.as_ref().filter(|records| !records.is_empty()) {
-                    track.waiting = Some(Fetched {
-                        records: records.clone(),
-                        high_watermark: Offset(answer.high_watermark),
-                        log_start_offset: Offset(answer.log_start_offset),
-                        asked_at,
-                    });
-                    self.turn.push_back(spot.clone());
-                }
+            ErrorCode::NONE if answer.preferred_read_replica >= 0 => {
+                let until = scene.now.at.plus_ms(scene.cluster.options.metadata_max_age_ms);
+                track.preferred = Some((NodeId(answer.preferred_read_replica), until));
             }
+            ErrorCode::NONE => self.buffered(spot, asked.at, answer),
+            // A follower may not have it yet, or no more: the leader knows.
+            ErrorCode::OFFSET_OUT_OF_RANGE if from_replica => track.preferred = None,
+            ErrorCode::OFFSET_OUT_OF_RANGE if !track.queue.is_empty() => self.fail(scene, spot),
             ErrorCode::OFFSET_OUT_OF_RANGE if reset != Reset::None => track.state = State::Unknown(reset),
             code @ (ErrorCode::OFFSET_OUT_OF_RANGE | ErrorCode::TOPIC_AUTHORIZATION_FAILED) => {
-                track.state = State::Stuck(offset);
-                events.push_back(ConsumerEvent::Stuck { spot: spot.clone(), position: offset, code });
+                track.state = State::Stuck;
+                scene.events.push_back(ConsumerEvent::Stuck { spot: spot.clone(), position: offset, code });
             }
             _ => {
-                cluster.refresh_soon(now);
-                self.fail(now, cluster, spot);
+                scene.cluster.refresh_soon(scene.now.at);
+                self.fail(scene, spot);
             }
         }
     }
-}
 
-/// The records of some batches from an offset on, and where to go on.
-fn read(bytes: &[u8], from: Offset) -> Result<(Vec<ConsumedRecord>, Offset), ErrorCode> {
-    let (mut records, mut position) = (Vec::new(), from);
-    for batch in Batches::new(bytes) {
-        // A fetch may end within a batch, which the next one brings whole.
-        let (header, batch) = match batch {
-            Ok(whole) => whole,
-            Err(record::Invalid::Truncated { .. }) => break,
-            Err(_) => return Err(ErrorCode::CORRUPT_MESSAGE),
+    fn buffered(&mut self, spot: &Spot, asked_at: Instant, answer: &wire::fetch_response::PartitionData) {
+        let Some(track) = self.tracks.get_mut(spot) else { return };
+        let read_committed = self.options.read_committed;
+        let ends = Ends {
+            high_watermark: Offset(answer.high_watermark),
+            last_stable_offset: Offset(answer.last_stable_offset),
+            log_start_offset: Offset(answer.log_start_offset),
+            asked_at,
         };
-        if !record::crc_matches(batch) {
-            return Err(ErrorCode::CORRUPT_MESSAGE);
-        }
-        if !header.attributes.is_control() {
-            let mut reader = record::records(batch, DECOMPRESSED_BATCH_BYTES_MAX).map_err(|invalid| invalid.code())?;
-            while let Some(record) = reader.next_record().map_err(|invalid| invalid.code())? {
-                if record.offset >= from {
-                    records.push(owned(&record));
-                }
+        track.failed = 0;
+        track.end = Some(if read_committed { ends.last_stable_offset } else { ends.high_watermark });
+        let Some(Records::Bytes(records)) = &answer.records else { return };
+        let aborted = answer.aborted_transactions.iter().flatten();
+        let aborted = aborted.map(|aborted| (Offset(aborted.first_offset), ProducerId(aborted.producer_id)));
+        let aborted = read_committed.then(|| aborted.collect());
+        if let Some(buffer) = Buffer::new(records.clone(), aborted, self.options.check_crcs, ends) {
+            if track.queue.is_empty() && !track.is_paused {
+                self.turn.push_back(spot.clone());
             }
+            track.queue.push_back(buffer);
         }
-        position = position.max(header.next_offset());
-    }
-    Ok((records, position))
-}
-
-fn owned(record: &record::Record<'_>) -> ConsumedRecord {
-    let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
-    let header =
-        |(name, value): (&[u8], Option<&[u8]>)| (Text::from(String::from_utf8_lossy(name).as_ref()), copy(value));
-    ConsumedRecord {
-        offset: record.offset,
-        timestamp: record.timestamp,
-        key: copy(record.key),
-        value: copy(record.value),
-        headers: record.headers.map(header).collect(),
     }
 }

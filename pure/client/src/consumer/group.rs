@@ -1,29 +1,35 @@
 //! Membership of a classic group: joining, being assigned partitions, staying alive, committing offsets, leaving.
 //!
 //! Owns the member's place in the group. Must never know what is read; it tells the fetcher which partitions, and from
-//! where.
+//! where. A rebalance begins only while the user polls: what was handed over is dealt with by then.
 
-use super::assignor::{self, Member, Members};
+use super::assignor::{Assignor, Member, Members};
+use super::buffer::Position;
 use super::fetcher::Fetcher;
-use super::{CommitError, ConsumerEvent, GroupOptions, Spot};
+use super::offsets::{self, Commit, OffsetAndMetadata};
+use super::protocol::{decode_assignment, decode_subscription, encode_assignment, encode_subscription};
+use super::{CommitError, ConsumerEvent, GroupOptions, Scene, Spot};
 use crate::cluster::{Call, Cluster, Failure, Target};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use types::codec::{Reader, Writer};
-use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, Text};
+use std::collections::{BTreeMap, BTreeSet};
+use types::{ErrorCode, Instant, NodeId, Offset, Text};
 use wire::find_coordinator_response::Coordinator;
 use wire::join_group_request::JoinGroupRequestProtocol;
 use wire::leave_group_request::MemberIdentity;
-use wire::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use wire::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics};
 use wire::sync_group_request::SyncGroupRequestAssignment;
 use wire::*;
 
-type Events = VecDeque<ConsumerEvent>;
+/// Commits that may wait for the coordinator to be found.
+const HELD_COMMITS_MAX: usize = 100;
+/// How long a leader waits to hear of topics that others subscribe to.
+const PLANNING_MS: u64 = 1000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     /// Not in the group, or to join it again.
+    #[default]
     Outside,
+    /// What is to be let go of is the user's until it is released.
+    Revoking,
     /// What was read is being committed before joining.
     Settling,
     Joining(Call),
@@ -35,27 +41,42 @@ enum Phase {
     Left,
 }
 
-#[derive(Debug)]
-struct Commit {
-    number: Option<u64>,
-    offsets: BTreeMap<Spot, Offset>,
+/// A member as a transaction has to name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetadata {
+    pub group_id: Text,
+    pub generation: i32,
+    pub member_id: Text,
+    pub instance_id: Option<Text>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Group {
     options: GroupOptions,
+    rack: Text,
     topics: BTreeSet<Text>,
+    /// What was subscribed to when this member joined.
+    joined_for: BTreeSet<Text>,
     phase: Phase,
     coordinator: Option<NodeId>,
     finding: Option<Call>,
     member_id: Text,
     generation: i32,
+    /// The strategy that the group has chosen.
+    assignor: Assignor,
     owned: BTreeSet<Spot>,
+    /// What of it is another's in the group's present plan; and what the user was asked to let go of.
+    surplus: BTreeSet<Spot>,
+    revoking: BTreeSet<Spot>,
+    /// What it was assigned last, also when it is let go of.
+    previous: BTreeSet<Spot>,
+    previous_generation: i32,
     heartbeat: Option<Call>,
     next_heartbeat: Instant,
     next_auto_commit: Instant,
     commits: BTreeMap<Call, Commit>,
-    /// Assigned partitions whose committed offsets are not known yet, and the question under way.
+    held: Vec<(Commit, Instant)>,
+    /// Partitions whose committed offsets are not known yet, and the question under way.
     unplaced: BTreeSet<Spot>,
     placing: Option<(Call, Instant)>,
     /// What the members said of themselves, where this one leads; and the partition counts it planned with.
@@ -64,41 +85,65 @@ pub struct Group {
     not_before: Instant,
     failed: u32,
     closing: bool,
+    /// Whether the user polls, and when that was so last.
+    is_polled: bool,
+    polled_at: Instant,
     now: Instant,
 }
 
+/// What the user decides.
 impl Group {
-    pub fn new(options: GroupOptions) -> Group {
-        Group {
-            options,
-            topics: BTreeSet::new(),
-            phase: Phase::Outside,
-            coordinator: None,
-            finding: None,
-            member_id: Text::default(),
-            generation: -1,
-            owned: BTreeSet::new(),
-            heartbeat: None,
-            next_heartbeat: Instant(0),
-            next_auto_commit: Instant(0),
-            commits: BTreeMap::new(),
-            unplaced: BTreeSet::new(),
-            placing: None,
-            members: Members::new(),
-            planned: BTreeMap::new(),
-            not_before: Instant(0),
-            failed: 0,
-            closing: false,
-            now: Instant(0),
-        }
+    pub fn new(options: GroupOptions, rack: Text) -> Group {
+        Group { options, rack, generation: -1, previous_generation: -1, ..Group::default() }
     }
 
     pub fn subscribe(&mut self, topics: BTreeSet<Text>) {
-        if self.topics != topics {
-            self.topics = topics;
-            if self.phase == Phase::Stable {
-                self.phase = Phase::Outside;
-            }
+        self.topics = topics;
+    }
+
+    /// Leaves without ending: a later subscription joins anew.
+    pub fn unsubscribe(&mut self, scene: &mut Scene, fetcher: &mut Fetcher) {
+        self.topics.clear();
+        self.unplaced.clear();
+        if let Some(node) = self.coordinator.filter(|_| !self.member_id.is_empty()) {
+            self.auto_commit(scene, node, fetcher);
+            self.say_goodbye(scene, node);
+        }
+        self.member_id = Text::default();
+        self.owned.clear();
+        self.lose(scene, fetcher);
+    }
+
+    /// Reads these without being a member, from where the group is.
+    pub fn assign(&mut self, unplaced: BTreeSet<Spot>) {
+        self.unplaced = unplaced;
+        self.placing = None;
+    }
+
+    /// Whether the place of a partition was still to be asked for; it is not any more.
+    pub fn is_placed_by_hand(&mut self, spot: &Spot) -> bool {
+        self.unplaced.remove(spot)
+    }
+
+    /// True where that is news.
+    pub fn begin_poll(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_polled, true)
+    }
+
+    pub fn end_poll(&mut self, now: Instant) {
+        self.is_polled = false;
+        self.polled_at = now;
+    }
+
+    pub fn is_revoking(&self) -> bool {
+        self.phase == Phase::Revoking
+    }
+
+    pub fn release(&mut self, fetcher: &mut Fetcher) {
+        if self.phase == Phase::Revoking {
+            let spots = std::mem::take(&mut self.revoking);
+            self.let_go(&spots, fetcher);
+            self.phase = Phase::Settling;
         }
     }
 
@@ -106,152 +151,222 @@ impl Group {
         self.closing = true;
     }
 
-    pub fn open_commits(&self) -> Vec<BTreeMap<Spot, Offset>> {
-        self.commits.values().map(|commit| commit.offsets.clone()).collect()
-    }
-
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Left
     }
 
-    pub fn next_wake(&self) -> Option<Instant> {
-        let stable = (self.phase == Phase::Stable).then_some(self.next_heartbeat);
-        let auto = self.options.auto_commit_ms.filter(|_| self.phase == Phase::Stable).map(|_| self.next_auto_commit);
-        let planning = if let Phase::Planning(until) = self.phase { Some(until) } else { None };
-        let times = [Some(self.not_before), stable, auto, planning];
-        times.into_iter().flatten().filter(|at| *at > self.now).min()
+    pub fn metadata(&self) -> GroupMetadata {
+        GroupMetadata {
+            group_id: self.options.id.clone(),
+            generation: self.generation,
+            member_id: self.member_id.clone(),
+            instance_id: self.options.instance_id.clone(),
+        }
     }
 
-    pub fn drive(&mut self, now: Instant, cluster: &mut Cluster, fetcher: &mut Fetcher, events: &mut Events) {
+    pub fn open_commits(&self) -> Vec<BTreeMap<Spot, Offset>> {
+        self.commits.values().map(Commit::offsets).collect()
+    }
+
+    pub fn commit(&mut self, scene: &mut Scene, commit: Commit) {
+        let until = scene.now.at.plus_ms(scene.cluster.options.request_timeout_ms);
+        if !self.topics.is_empty() && self.generation < 0 {
+            return commit.done(scene.events, Err(CommitError::NoMember));
+        }
+        match self.find(scene) {
+            Some(node) => self.send_commit(scene, node, commit),
+            None if self.held.len() < HELD_COMMITS_MAX => self.held.push((commit, until)),
+            None => commit.done(scene.events, Err(CommitError::Failed(Failure::NotSent))),
+        }
+    }
+}
+
+/// What is to be done next.
+impl Group {
+    pub fn next_wake(&self) -> Option<Instant> {
+        let beats = self.generation >= 0 && self.heartbeat.is_none();
+        let commits = self.options.auto_commit_ms.filter(|_| self.phase == Phase::Stable && self.is_polled);
+        let planning = if let Phase::Planning(until) = self.phase { Some(until) } else { None };
+        let times = [
+            Some(self.not_before),
+            beats.then_some(self.next_heartbeat),
+            commits.map(|_| self.next_auto_commit),
+            planning,
+            self.overdue_at(),
+        ];
+        let held = self.held.iter().map(|(_, until)| *until);
+        times.into_iter().flatten().chain(held).filter(|at| *at > self.now).min()
+    }
+
+    /// When the user will have stayed away for too long.
+    fn overdue_at(&self) -> Option<Instant> {
+        let is_away = !self.is_polled && !self.closing && !self.member_id.is_empty();
+        is_away.then(|| self.polled_at.plus_ms(self.options.poll_interval_max_ms))
+    }
+
+    pub fn drive(&mut self, scene: &mut Scene, fetcher: &mut Fetcher) {
+        let now = scene.now.at;
         self.now = now;
-        let is_idle = self.topics.is_empty() && self.member_id.is_empty() && self.commits.is_empty();
-        if self.phase == Phase::Left || is_idle && !self.closing || now < self.not_before {
+        if self.phase == Phase::Left {
             return;
         }
-        let Some(node) = self.find(now, cluster) else {
-            if self.closing && self.member_id.is_empty() {
+        if self.overdue_at().is_some_and(|at| at <= now) {
+            self.step_back(scene, fetcher);
+        }
+        for (commit, _) in self.held.extract_if(.., |(_, until)| *until <= now) {
+            commit.done(scene.events, Err(CommitError::Failed(Failure::NotSent)));
+        }
+        let has_nothing = self.topics.is_empty() && self.member_id.is_empty() && self.unplaced.is_empty();
+        let is_idle = has_nothing && self.commits.is_empty() && self.held.is_empty();
+        if is_idle && !self.closing || now < self.not_before {
+            return;
+        }
+        let Some(node) = self.find(scene) else {
+            if self.closing && self.member_id.is_empty() && self.held.is_empty() {
                 self.phase = Phase::Left;
             }
             return;
         };
+        for (commit, _) in std::mem::take(&mut self.held) {
+            self.send_commit(scene, node, commit);
+        }
         if self.closing {
-            return self.leave(now, cluster, node, fetcher, events);
+            return self.leave(scene, node, fetcher);
         }
         match self.phase {
-            Phase::Outside => self.settle(now, cluster, node, fetcher, events),
-            Phase::Settling if self.commits.is_empty() => self.join(now, cluster, node),
-            Phase::Planning(until) => self.plan(now, cluster, node, until),
-            Phase::Stable => self.stay(now, cluster, node, fetcher, events),
+            Phase::Outside if self.is_polled => self.settle(scene, node, fetcher),
+            Phase::Outside | Phase::Revoking => self.beat(scene, node),
+            Phase::Settling if self.commits.is_empty() => self.join(scene, node),
+            Phase::Planning(until) => self.plan(scene, node, until),
+            Phase::Stable => self.stay(scene, node, fetcher),
             Phase::Settling | Phase::Joining(_) | Phase::Syncing(_) | Phase::Leaving(_) | Phase::Left => {}
         }
-        self.place(now, cluster, node);
+        self.place(scene, node);
     }
 
     /// The coordinator's node; asks who it is where nobody knows.
-    fn find(&mut self, now: Instant, cluster: &mut Cluster) -> Option<NodeId> {
-        if let Some(node) = self.coordinator {
-            return Some(node);
-        }
-        if self.finding.is_none() {
+    fn find(&mut self, scene: &mut Scene) -> Option<NodeId> {
+        if self.coordinator.is_none() && self.finding.is_none() {
             let request = FindCoordinatorRequest {
                 key: self.options.id.clone(),
                 key_type: 0,
                 coordinator_keys: vec![self.options.id.clone()],
                 ..Default::default()
             };
-            self.finding = Some(cluster.call(now, Target::Any, request));
+            self.finding = Some(scene.cluster.call(scene.now.at, Target::Any, request));
         }
-        None
+        self.coordinator
     }
 
-    /// Commits what was read, so that whoever reads on begins there; and lets go of it, unless that is cooperative.
-    fn settle(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        node: NodeId,
-        fetcher: &mut Fetcher,
-        events: &mut Events,
-    ) {
+    /// Whether members keep what they have through a rebalance: where all strategies that this one names are such.
+    fn is_cooperative(&self) -> bool {
+        self.options.assignors.iter().all(Assignor::is_cooperative)
+    }
+
+    /// Commits what was read, so that whoever reads on begins there; and has the user let go of what it may not keep.
+    fn settle(&mut self, scene: &mut Scene, node: NodeId, fetcher: &mut Fetcher) {
         if self.topics.is_empty() {
             return;
         }
-        self.auto_commit(now, cluster, node, fetcher);
-        if !self.options.assignor.is_cooperative() {
-            self.let_go(self.owned.clone(), fetcher, events);
+        self.auto_commit(scene, node, fetcher);
+        let mut spots = std::mem::take(&mut self.surplus);
+        let keeps = self.is_cooperative();
+        spots.extend(self.owned.iter().filter(|spot| !keeps || !self.topics.contains(&spot.0)).cloned());
+        spots.retain(|spot| self.owned.contains(spot));
+        if !spots.is_empty() {
+            self.phase = Phase::Revoking;
+            scene.events.push_back(ConsumerEvent::Revoked { spots: spots.iter().cloned().collect() });
+            self.revoking = spots;
+            return;
         }
         self.phase = Phase::Settling;
         if self.commits.is_empty() {
-            self.join(now, cluster, node);
+            self.join(scene, node);
         }
     }
 
-    fn let_go(&mut self, spots: BTreeSet<Spot>, fetcher: &mut Fetcher, events: &mut Events) {
-        if spots.is_empty() {
-            return;
-        }
-        for spot in &spots {
+    fn let_go(&mut self, spots: &BTreeSet<Spot>, fetcher: &mut Fetcher) {
+        for spot in spots {
             fetcher.unassign(spot);
             self.owned.remove(spot);
             self.unplaced.remove(spot);
         }
-        events.push_back(ConsumerEvent::Revoked { spots: spots.into_iter().collect() });
     }
 
     /// The group does not know this member, or not in this generation: what it had is no longer its.
-    fn lose(&mut self, fetcher: &mut Fetcher, events: &mut Events) {
+    fn lose(&mut self, scene: &mut Scene, fetcher: &mut Fetcher) {
         let spots: Vec<Spot> = std::mem::take(&mut self.owned).into_iter().collect();
         spots.iter().for_each(|spot| fetcher.unassign(spot));
         self.unplaced.clear();
+        self.surplus.clear();
+        self.revoking.clear();
+        // Nobody has to hand over what is lost.
+        scene.events.retain(|event| !matches!(event, ConsumerEvent::Revoked { .. }));
         if !spots.is_empty() {
-            events.push_back(ConsumerEvent::Lost { spots });
+            scene.events.push_back(ConsumerEvent::Lost { spots });
         }
         self.generation = -1;
         self.phase = Phase::Outside;
     }
 
-    fn join(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId) {
-        let subscription = Member {
-            topics: self.topics.clone(),
-            owned: self.owned.iter().cloned().collect(),
-            generation: self.generation,
-        };
-        let protocol = JoinGroupRequestProtocol {
-            name: Text::from_static(self.options.assignor.name()),
-            metadata: encode_subscription(&subscription),
-            ..Default::default()
+    /// Leaves because the user stays away: others are to have what it does not read. A static member keeps its place
+    /// until its session ends.
+    fn step_back(&mut self, scene: &mut Scene, fetcher: &mut Fetcher) {
+        if let Some(node) = self.coordinator {
+            self.say_goodbye(scene, node);
+        }
+        self.member_id = Text::default();
+        scene.events.push_back(ConsumerEvent::PollOverdue { interval_ms: self.options.poll_interval_max_ms });
+        self.lose(scene, fetcher);
+    }
+
+    fn join(&mut self, scene: &mut Scene, node: NodeId) {
+        let protocol = |assignor: &Assignor| {
+            let member = Member {
+                topics: self.topics.clone(),
+                owned: self.owned.iter().cloned().collect(),
+                generation: self.generation,
+                rack: Some(self.rack.clone()).filter(|rack| !rack.is_empty()),
+                user_data: assignor.user_data(&self.topics, &self.previous, self.previous_generation),
+                ..Member::default()
+            };
+            let name = Text::from(assignor.name());
+            JoinGroupRequestProtocol { name, metadata: encode_subscription(&member), ..Default::default() }
         };
         let request = JoinGroupRequest {
             group_id: self.options.id.clone(),
             session_timeout_ms: millis(self.options.session_timeout_ms),
-            rebalance_timeout_ms: millis(self.options.rebalance_timeout_ms),
+            rebalance_timeout_ms: millis(self.options.poll_interval_max_ms),
             member_id: self.member_id.clone(),
             group_instance_id: self.options.instance_id.clone(),
             protocol_type: Text::from_static("consumer"),
-            protocols: vec![protocol],
+            protocols: self.options.assignors.iter().map(protocol).collect(),
             ..Default::default()
         };
+        self.joined_for.clone_from(&self.topics);
         // The answer comes when all members have joined or were given up.
-        let timeout_ms = self.options.rebalance_timeout_ms.saturating_add(5000);
-        let timeout_ms = timeout_ms.max(cluster.options.request_timeout_ms);
-        self.phase = Phase::Joining(cluster.call_for(now, Target::Coordinator(node), request, timeout_ms));
+        let timeout_ms = self.options.poll_interval_max_ms.saturating_add(5000);
+        let timeout_ms = timeout_ms.max(scene.cluster.options.request_timeout_ms);
+        let call = scene.cluster.call_for(scene.now.at, Target::Coordinator(node), request, timeout_ms);
+        self.phase = Phase::Joining(call);
     }
 
-    fn plan(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, until: Instant) {
+    fn plan(&mut self, scene: &mut Scene, node: NodeId, until: Instant) {
         let topics = self.planned_topics();
-        let unknown = topics.iter().filter(|topic| !cluster.want(now, topic)).count();
+        let now = scene.now.at;
+        let unknown = topics.iter().filter(|topic| !scene.cluster.want(now, topic)).count();
         if unknown > 0 && now < until {
             return;
         }
-        self.planned = counts(cluster, &topics);
-        let assignment = assignor::assign(self.options.assignor, &self.members, &self.planned);
+        self.planned = counts(scene.cluster, &topics);
+        let assignment = self.assignor.assign(&self.members, &self.planned);
         let one = |(member_id, spots): (&Text, &Vec<Spot>)| SyncGroupRequestAssignment {
             member_id: member_id.clone(),
             assignment: encode_assignment(spots),
             ..Default::default()
         };
         let assignments = assignment.iter().map(one).collect();
-        self.sync(now, cluster, node, assignments);
+        self.sync(scene, node, assignments);
     }
 
     /// What all members subscribe to, where this one leads.
@@ -259,65 +374,73 @@ impl Group {
         self.members.values().flat_map(|member| member.topics.iter().cloned()).collect()
     }
 
-    fn sync(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        node: NodeId,
-        assignments: Vec<SyncGroupRequestAssignment>,
-    ) {
+    fn sync(&mut self, scene: &mut Scene, node: NodeId, assignments: Vec<SyncGroupRequestAssignment>) {
         let request = SyncGroupRequest {
             group_id: self.options.id.clone(),
             generation_id: self.generation,
             member_id: self.member_id.clone(),
             group_instance_id: self.options.instance_id.clone(),
             protocol_type: Some(Text::from_static("consumer")),
-            protocol_name: Some(Text::from_static(self.options.assignor.name())),
+            protocol_name: Some(Text::from(self.assignor.name())),
             assignments,
             ..Default::default()
         };
-        let timeout_ms = self.options.rebalance_timeout_ms.max(cluster.options.request_timeout_ms);
-        self.phase = Phase::Syncing(cluster.call_for(now, Target::Coordinator(node), request, timeout_ms));
+        let timeout_ms = self.options.poll_interval_max_ms.max(scene.cluster.options.request_timeout_ms);
+        let call = scene.cluster.call_for(scene.now.at, Target::Coordinator(node), request, timeout_ms);
+        self.phase = Phase::Syncing(call);
     }
 
-    fn stay(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, fetcher: &mut Fetcher, events: &mut Events) {
-        if !self.members.is_empty() && self.planned != counts(cluster, &self.planned_topics()) {
-            // There are other partitions than were planned with: the group meets again.
+    fn stay(&mut self, scene: &mut Scene, node: NodeId, fetcher: &mut Fetcher) {
+        let is_outgrown = !self.members.is_empty() && self.planned != counts(scene.cluster, &self.planned_topics());
+        // There are other partitions than were planned with, or other wishes: the group meets again.
+        if is_outgrown || self.joined_for != self.topics {
             self.members.clear();
             self.phase = Phase::Outside;
-            return self.settle(now, cluster, node, fetcher, events);
+            if self.is_polled {
+                return self.settle(scene, node, fetcher);
+            }
         }
-        if self.heartbeat.is_none() && now >= self.next_heartbeat {
-            let request = HeartbeatRequest {
-                group_id: self.options.id.clone(),
-                generation_id: self.generation,
-                member_id: self.member_id.clone(),
-                group_instance_id: self.options.instance_id.clone(),
-                ..Default::default()
-            };
-            self.heartbeat = Some(cluster.call(now, Target::Coordinator(node), request));
-            self.next_heartbeat = now.plus_ms(self.options.heartbeat_ms);
-        }
-        if now >= self.next_auto_commit {
-            self.auto_commit(now, cluster, node, fetcher);
+        self.beat(scene, node);
+        if self.is_polled && scene.now.at >= self.next_auto_commit {
+            self.auto_commit(scene, node, fetcher);
         }
     }
 
-    fn leave(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, fetcher: &mut Fetcher, events: &mut Events) {
+    fn beat(&mut self, scene: &mut Scene, node: NodeId) {
+        if self.generation < 0 || self.heartbeat.is_some() || scene.now.at < self.next_heartbeat {
+            return;
+        }
+        let request = HeartbeatRequest {
+            group_id: self.options.id.clone(),
+            generation_id: self.generation,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.options.instance_id.clone(),
+            ..Default::default()
+        };
+        self.heartbeat = Some(scene.cluster.call(scene.now.at, Target::Coordinator(node), request));
+        self.next_heartbeat = scene.now.at.plus_ms(self.options.heartbeat_ms);
+    }
+
+    fn leave(&mut self, scene: &mut Scene, node: NodeId, fetcher: &mut Fetcher) {
         if matches!(self.phase, Phase::Leaving(_)) || !self.commits.is_empty() {
             return;
         }
         if !self.owned.is_empty() {
-            self.auto_commit(now, cluster, node, fetcher);
-            self.let_go(self.owned.clone(), fetcher, events);
+            self.auto_commit(scene, node, fetcher);
+            let spots = std::mem::take(&mut self.owned);
+            self.let_go(&spots, fetcher);
+            scene.events.push_back(ConsumerEvent::Revoked { spots: spots.into_iter().collect() });
             if !self.commits.is_empty() {
                 return;
             }
         }
-        // A static member keeps its place.
+        self.phase = self.say_goodbye(scene, node).map_or(Phase::Left, Phase::Leaving);
+    }
+
+    /// A static member says nothing, and keeps its place.
+    fn say_goodbye(&mut self, scene: &mut Scene, node: NodeId) -> Option<Call> {
         if self.member_id.is_empty() || self.options.instance_id.is_some() {
-            self.phase = Phase::Left;
-            return;
+            return None;
         }
         let member = MemberIdentity { member_id: self.member_id.clone(), ..Default::default() };
         let request = LeaveGroupRequest {
@@ -326,141 +449,71 @@ impl Group {
             members: vec![member],
             ..Default::default()
         };
-        self.phase = Phase::Leaving(cluster.call(now, Target::Coordinator(node), request));
+        Some(scene.cluster.call(scene.now.at, Target::Coordinator(node), request))
     }
 }
 
 /// Offsets.
 impl Group {
-    fn auto_commit(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, fetcher: &Fetcher) {
+    fn auto_commit(&mut self, scene: &mut Scene, node: NodeId, fetcher: &Fetcher) {
         let Some(interval_ms) = self.options.auto_commit_ms else { return };
-        self.next_auto_commit = now.plus_ms(interval_ms);
-        let mut offsets = fetcher.positions();
-        offsets.retain(|spot, _| self.owned.contains(spot) && !self.unplaced.contains(spot));
+        self.next_auto_commit = scene.now.at.plus_ms(interval_ms);
+        let positions = fetcher.positions().into_iter();
+        let owned = positions.filter(|(spot, _)| self.owned.contains(spot) && !self.unplaced.contains(spot));
+        let offsets: BTreeMap<Spot, OffsetAndMetadata> =
+            owned.map(|(spot, position)| (spot, position.offset.into())).collect();
         if !offsets.is_empty() && self.generation >= 0 {
-            self.send_commit(now, cluster, node, Commit { number: None, offsets });
+            self.send_commit(scene, node, Commit { number: None, offsets });
         }
     }
 
-    pub fn commit(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        number: Option<u64>,
-        offsets: BTreeMap<Spot, Offset>,
-        events: &mut Events,
-    ) {
-        let may = self.topics.is_empty() || self.generation >= 0;
-        match self.find(now, cluster) {
-            Some(node) if may => self.send_commit(now, cluster, node, Commit { number, offsets }),
-            _ => events.push_back(ConsumerEvent::Committed { number, offsets, result: Err(CommitError::NoMember) }),
-        }
-    }
-
-    fn send_commit(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId, commit: Commit) {
-        let mut topics: BTreeMap<Text, OffsetCommitRequestTopic> = BTreeMap::new();
-        for ((name, partition), offset) in &commit.offsets {
-            let topic = cluster.topic(name);
-            let topic_id = topic.map_or(types::Uuid::ZERO, |topic| topic.id);
-            let known = topic.and_then(|topic| topic.partition(*partition));
-            let new = || OffsetCommitRequestTopic { name: name.clone(), topic_id, ..Default::default() };
-            topics.entry(name.clone()).or_insert_with(new).partitions.push(OffsetCommitRequestPartition {
-                partition_index: partition.0,
-                committed_offset: offset.0,
-                // Leaders from before it may not have what is committed here: who goes on from it must not ask them.
-                committed_leader_epoch: known.map_or(-1, |known| known.leader_epoch.0),
-                committed_metadata: Some(Text::default()),
-                ..Default::default()
-            });
-        }
+    fn send_commit(&mut self, scene: &mut Scene, node: NodeId, commit: Commit) {
         let request = OffsetCommitRequest {
             group_id: self.options.id.clone(),
             generation_id_or_member_epoch: self.generation,
             member_id: self.member_id.clone(),
             group_instance_id: self.options.instance_id.clone(),
             retention_time_ms: -1,
-            topics: topics.into_values().collect(),
+            topics: offsets::topics(scene.cluster, &commit.offsets),
             ..Default::default()
         };
-        let call = cluster.call(now, Target::Coordinator(node), request);
+        let call = scene.cluster.call(scene.now.at, Target::Coordinator(node), request);
         self.commits.insert(call, commit);
     }
 
     /// Asks for the committed offsets of partitions that were just assigned.
-    fn place(&mut self, now: Instant, cluster: &mut Cluster, node: NodeId) {
+    fn place(&mut self, scene: &mut Scene, node: NodeId) {
         if self.unplaced.is_empty() || self.placing.is_some() {
             return;
         }
-        let mut by_topic: BTreeMap<Text, Vec<i32>> = BTreeMap::new();
-        for (name, partition) in &self.unplaced {
-            by_topic.entry(name.clone()).or_default().push(partition.0);
-        }
-        let old = |(name, indexes): (&Text, &Vec<i32>)| OffsetFetchRequestTopic {
-            name: name.clone(),
-            partition_indexes: indexes.clone(),
-            ..Default::default()
-        };
-        let new = |(name, indexes): (&Text, &Vec<i32>)| OffsetFetchRequestTopics {
-            name: name.clone(),
-            topic_id: cluster.topic(name).map_or(types::Uuid::ZERO, |topic| topic.id),
-            partition_indexes: indexes.clone(),
-            ..Default::default()
-        };
-        let group = OffsetFetchRequestGroup {
-            group_id: self.options.id.clone(),
-            member_epoch: -1,
-            topics: Some(by_topic.iter().map(new).collect()),
-            ..Default::default()
-        };
-        let request = OffsetFetchRequest {
-            group_id: self.options.id.clone(),
-            topics: Some(by_topic.iter().map(old).collect()),
-            groups: vec![group],
-            require_stable: true,
-            ..Default::default()
-        };
-        self.placing = Some((cluster.call(now, Target::Coordinator(node), request), now));
+        let request = offsets::question(scene.cluster, &self.options.id, &self.unplaced);
+        let now = scene.now.at;
+        self.placing = Some((scene.cluster.call(now, Target::Coordinator(node), request), now));
     }
 
     fn placed(
         &mut self,
-        cluster: &mut Cluster,
+        scene: &mut Scene,
         response: &OffsetFetchResponse,
         asked_at: Instant,
         fetcher: &mut Fetcher,
-        events: &mut Events,
     ) -> ErrorCode {
-        let mut found: Vec<(Spot, i64, i32, ErrorCode)> = Vec::new();
-        let mut code = response.error_code;
-        for topic in &response.topics {
-            for one in &topic.partitions {
-                let spot = (topic.name.clone(), PartitionIndex(one.partition_index));
-                found.push((spot, one.committed_offset, one.committed_leader_epoch, one.error_code));
+        let by_id = |id| scene.cluster.topic_by_id(id).map(|known| known.name.clone());
+        let (found, code) = offsets::answer(response, by_id);
+        for (spot, position) in found {
+            if !self.unplaced.remove(&spot) {
+                continue;
             }
-        }
-        for group in &response.groups {
-            code = group.error_code;
-            for topic in &group.topics {
-                let by_id = || cluster.topic_by_id(topic.topic_id).map(|known| known.name.clone());
-                let name = if topic.name.is_empty() { by_id() } else { Some(topic.name.clone()) };
-                let Some(name) = name else { continue };
-                for one in &topic.partitions {
-                    let spot = (name.clone(), PartitionIndex(one.partition_index));
-                    found.push((spot, one.committed_offset, one.committed_leader_epoch, one.error_code));
-                }
+            let position = Some(position).filter(|position| position.offset >= Offset::ZERO);
+            let committed = position.map(|position| position.offset);
+            scene.events.push_back(ConsumerEvent::Found { spot: spot.clone(), committed, asked_at });
+            if let Some(Position { epoch, .. }) = position {
+                scene.cluster.saw_epoch(&spot, epoch);
             }
+            fetcher.assign(spot, position);
         }
-        for (spot, offset, epoch, error) in found {
-            if !error.is_ok() {
-                code = error;
-            } else if code.is_ok() && self.unplaced.remove(&spot) {
-                let committed = Some(Offset(offset)).filter(|offset| offset.0 >= 0);
-                events.push_back(ConsumerEvent::Found { spot: spot.clone(), committed, asked_at });
-                cluster.saw_epoch(&spot, LeaderEpoch(epoch));
-                fetcher.assign(spot, committed);
-            }
-        }
-        code
+        // Whoever left some out is not asked again at once.
+        if code.is_ok() && !self.unplaced.is_empty() { ErrorCode::COORDINATOR_LOAD_IN_PROGRESS } else { code }
     }
 }
 
@@ -468,130 +521,111 @@ impl Group {
 impl Group {
     pub fn answered(
         &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
+        scene: &mut Scene,
         fetcher: &mut Fetcher,
-        (call, result): (Call, Result<Response, Failure>),
-        events: &mut Events,
+        call: Call,
+        result: &Result<Response, Failure>,
     ) {
         if self.finding == Some(call) {
             self.finding = None;
-            return self.found(now, cluster, &result);
+            return self.found(scene, result);
         }
         if self.heartbeat == Some(call) {
             self.heartbeat = None;
-            let code = match &result {
-                Ok(Response::Heartbeat(response)) => Ok(response.error_code),
-                Ok(_) => Ok(ErrorCode::UNKNOWN_SERVER_ERROR),
-                Err(failure) => Err(*failure),
-            };
+            let code = result.as_ref().map_err(|failure| *failure).map(error_code);
             // Whether the heartbeat of a generation that has passed failed says nothing.
-            if self.phase == Phase::Stable || code.is_err() {
-                self.judge(now, cluster, fetcher, code, events);
+            if matches!(self.phase, Phase::Stable | Phase::Outside | Phase::Revoking) || code.is_err() {
+                self.judge(scene, fetcher, code);
             }
             return;
         }
         if let Some(commit) = self.commits.remove(&call) {
-            return self.committed(now, cluster, fetcher, commit, &result, events);
+            return self.committed(scene, fetcher, commit, result);
         }
         if let Some((_, asked_at)) = self.placing.take_if(|(asked, _)| *asked == call) {
-            let code = match &result {
-                Ok(Response::OffsetFetch(response)) => Ok(self.placed(cluster, response, asked_at, fetcher, events)),
-                Ok(_) => Ok(ErrorCode::UNKNOWN_SERVER_ERROR),
-                Err(failure) => Err(*failure),
+            let code = match result {
+                Ok(Response::OffsetFetch(response)) => Ok(self.placed(scene, response, asked_at, fetcher)),
+                other => other.as_ref().map_err(|failure| *failure).map(error_code),
             };
-            return self.judge(now, cluster, fetcher, code, events);
+            return self.judge(scene, fetcher, code);
         }
         match self.phase {
-            Phase::Joining(asked) if asked == call => self.joined(now, cluster, fetcher, &result, events),
-            Phase::Syncing(asked) if asked == call => self.synced(now, cluster, fetcher, &result, events),
+            Phase::Joining(asked) if asked == call => self.joined(scene, fetcher, result),
+            Phase::Syncing(asked) if asked == call => self.synced(scene, fetcher, result),
             Phase::Leaving(asked) if asked == call => self.phase = Phase::Left,
             _ => {}
         }
     }
 
-    fn found(&mut self, now: Instant, cluster: &mut Cluster, result: &Result<Response, Failure>) {
+    fn found(&mut self, scene: &mut Scene, result: &Result<Response, Failure>) {
         if let Ok(Response::FindCoordinator(response)) = result {
             let old = Coordinator { node_id: response.node_id, error_code: response.error_code, ..Default::default() };
             let found = response.coordinators.first().unwrap_or(&old);
             let node = NodeId(found.node_id);
-            if found.error_code.is_ok() && cluster.brokers().any(|broker| broker.node == node) {
+            if found.error_code.is_ok() && scene.cluster.brokers().any(|broker| broker.node == node) {
                 self.coordinator = Some(node);
                 self.failed = 0;
                 return;
             }
-            cluster.refresh_soon(now);
+            if found.error_code == ErrorCode::GROUP_AUTHORIZATION_FAILED && !self.topics.is_empty() {
+                self.phase = Phase::Left;
+                return scene.events.push_back(ConsumerEvent::Refused { code: found.error_code });
+            }
+            scene.cluster.refresh_soon(scene.now.at);
         }
-        self.back_off(now, cluster);
+        self.back_off(scene);
     }
 
-    fn back_off(&mut self, now: Instant, cluster: &mut Cluster) {
-        self.not_before = now.plus_ms(cluster.backoff_ms(self.failed));
+    fn back_off(&mut self, scene: &mut Scene) {
+        self.not_before = scene.now.at.plus_ms(scene.cluster.backoff_ms(self.failed));
         self.failed += 1;
     }
 
     /// What an answer of the coordinator means for this member's place.
-    fn judge(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        fetcher: &mut Fetcher,
-        code: Result<ErrorCode, Failure>,
-        events: &mut Events,
-    ) {
+    fn judge(&mut self, scene: &mut Scene, fetcher: &mut Fetcher, code: Result<ErrorCode, Failure>) {
         let is_waiting = matches!(self.phase, Phase::Joining(_) | Phase::Syncing(_) | Phase::Planning(_));
         match code {
             Ok(ErrorCode::NONE) => self.failed = 0,
             Ok(ErrorCode::REBALANCE_IN_PROGRESS) if self.phase == Phase::Stable => self.phase = Phase::Outside,
             Ok(ErrorCode::REBALANCE_IN_PROGRESS) => {}
-            Ok(ErrorCode::ILLEGAL_GENERATION) if !is_waiting => self.lose(fetcher, events),
+            Ok(ErrorCode::ILLEGAL_GENERATION) if !is_waiting => self.lose(scene, fetcher),
             Ok(ErrorCode::UNKNOWN_MEMBER_ID) if !is_waiting => {
                 self.member_id = Text::default();
-                self.lose(fetcher, events);
+                self.lose(scene, fetcher);
             }
             Ok(
                 code @ (ErrorCode::FENCED_INSTANCE_ID
                 | ErrorCode::GROUP_AUTHORIZATION_FAILED
                 | ErrorCode::INVALID_GROUP_ID),
-            ) => self.refused(fetcher, code, events),
+            ) => self.refused(scene, fetcher, code),
             Ok(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE) | Err(_) => {
                 self.coordinator = None;
-                self.back_off(now, cluster);
+                self.back_off(scene);
             }
-            Ok(_) => self.back_off(now, cluster),
+            Ok(_) => self.back_off(scene),
         }
     }
 
-    fn refused(&mut self, fetcher: &mut Fetcher, code: ErrorCode, events: &mut Events) {
-        self.lose(fetcher, events);
+    fn refused(&mut self, scene: &mut Scene, fetcher: &mut Fetcher, code: ErrorCode) {
+        self.lose(scene, fetcher);
         self.phase = Phase::Left;
-        events.push_back(ConsumerEvent::Refused { code });
+        scene.events.push_back(ConsumerEvent::Refused { code });
     }
 
     fn committed(
         &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
+        scene: &mut Scene,
         fetcher: &mut Fetcher,
         commit: Commit,
         result: &Result<Response, Failure>,
-        events: &mut Events,
     ) {
-        let code = match result {
-            Ok(Response::OffsetCommit(response)) => {
-                let mut codes =
-                    response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-                Ok(codes.find(|code| !code.is_ok()).unwrap_or(ErrorCode::NONE))
-            }
-            Ok(_) => Ok(ErrorCode::UNKNOWN_SERVER_ERROR),
-            Err(failure) => Err(*failure),
-        };
+        let code = result.as_ref().map_err(|failure| *failure).map(error_code);
         let result = match code {
             Ok(ErrorCode::NONE) => Ok(()),
             Ok(code) => Err(CommitError::Refused(code)),
             Err(failure) => Err(CommitError::Failed(failure)),
         };
-        events.push_back(ConsumerEvent::Committed { number: commit.number, offsets: commit.offsets, result });
+        commit.done(scene.events, result);
         // An error of one partition says nothing about the member.
         let is_about_member = matches!(
             code,
@@ -603,24 +637,17 @@ impl Group {
                     | ErrorCode::COORDINATOR_NOT_AVAILABLE
                     | ErrorCode::REBALANCE_IN_PROGRESS)
         );
-        if is_about_member && !self.topics.is_empty() {
-            self.judge(now, cluster, fetcher, code, events);
+        if is_about_member {
+            self.judge(scene, fetcher, code);
         }
     }
 
-    fn joined(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        fetcher: &mut Fetcher,
-        result: &Result<Response, Failure>,
-        events: &mut Events,
-    ) {
+    fn joined(&mut self, scene: &mut Scene, fetcher: &mut Fetcher, result: &Result<Response, Failure>) {
         self.phase = Phase::Outside;
         let response = match result {
             Ok(Response::JoinGroup(response)) => response,
-            Ok(_) => return self.back_off(now, cluster),
-            Err(failure) => return self.judge(now, cluster, fetcher, Err(*failure), events),
+            Ok(_) => return self.back_off(scene),
+            Err(failure) => return self.judge(scene, fetcher, Err(*failure)),
         };
         match response.error_code {
             ErrorCode::NONE => {}
@@ -631,9 +658,14 @@ impl Group {
             }
             code @ (ErrorCode::INCONSISTENT_GROUP_PROTOCOL
             | ErrorCode::INVALID_SESSION_TIMEOUT
-            | ErrorCode::GROUP_MAX_SIZE_REACHED) => return self.refused(fetcher, code, events),
-            code => return self.judge(now, cluster, fetcher, Ok(code), events),
+            | ErrorCode::GROUP_MAX_SIZE_REACHED) => return self.refused(scene, fetcher, code),
+            code => return self.judge(scene, fetcher, Ok(code)),
         }
+        let chosen = response.protocol_name.as_deref().unwrap_or_default();
+        let Some(assignor) = self.options.assignors.iter().find(|assignor| assignor.name() == chosen) else {
+            return self.refused(scene, fetcher, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        };
+        self.assignor = assignor.clone();
         self.failed = 0;
         self.member_id = response.member_id.detached();
         self.generation = response.generation_id;
@@ -642,58 +674,58 @@ impl Group {
         let Some(node) = self.coordinator else { return };
         if response.leader == response.member_id {
             let member = |one: &wire::join_group_response::JoinGroupResponseMember| {
-                (one.member_id.detached(), decode_subscription(&one.metadata).unwrap_or_default())
+                let told = decode_subscription(&one.metadata, one.group_instance_id.as_ref());
+                (one.member_id.detached(), told.unwrap_or_default())
             };
             self.members = response.members.iter().map(member).collect();
             if !response.skip_assignment {
-                let until = now.plus_ms(1000);
+                let until = scene.now.at.plus_ms(PLANNING_MS);
                 self.phase = Phase::Planning(until);
-                return self.plan(now, cluster, node, until);
+                return self.plan(scene, node, until);
             }
             // A static leader that comes back keeps the assignment of before, and watches for more partitions (KIP-814).
-            self.planned = counts(cluster, &self.planned_topics());
+            self.planned = counts(scene.cluster, &self.planned_topics());
         }
-        self.sync(now, cluster, node, Vec::new());
+        self.sync(scene, node, Vec::new());
     }
 
-    fn synced(
-        &mut self,
-        now: Instant,
-        cluster: &mut Cluster,
-        fetcher: &mut Fetcher,
-        result: &Result<Response, Failure>,
-        events: &mut Events,
-    ) {
+    fn synced(&mut self, scene: &mut Scene, fetcher: &mut Fetcher, result: &Result<Response, Failure>) {
         self.phase = Phase::Outside;
         let response = match result {
             Ok(Response::SyncGroup(response)) if response.error_code.is_ok() => response,
-            Ok(Response::SyncGroup(response)) => {
-                return self.judge(now, cluster, fetcher, Ok(response.error_code), events);
-            }
-            Ok(_) => return self.back_off(now, cluster),
-            Err(failure) => return self.judge(now, cluster, fetcher, Err(*failure), events),
+            Ok(Response::SyncGroup(response)) => return self.judge(scene, fetcher, Ok(response.error_code)),
+            Ok(_) => return self.back_off(scene),
+            Err(failure) => return self.judge(scene, fetcher, Err(*failure)),
         };
-        self.phase = Phase::Stable;
+        let now = scene.now.at;
         self.failed = 0;
         self.next_heartbeat = now.plus_ms(self.options.heartbeat_ms);
         self.next_auto_commit = now.plus_ms(self.options.auto_commit_ms.unwrap_or(0));
         let assigned = decode_assignment(&response.assignment).unwrap_or_default();
-        let revoked: BTreeSet<Spot> = self.owned.difference(&assigned).cloned().collect();
         let added: Vec<Spot> = assigned.difference(&self.owned).cloned().collect();
-        let must_rejoin = !revoked.is_empty();
-        if must_rejoin && let Some(node) = self.coordinator {
-            self.auto_commit(now, cluster, node, fetcher);
-        }
-        self.let_go(revoked, fetcher, events);
+        // What another is to have is let go of first, and then the group meets again.
+        self.surplus = self.owned.difference(&assigned).cloned().collect();
+        self.phase = if self.surplus.is_empty() { Phase::Stable } else { Phase::Outside };
         self.unplaced.extend(added.iter().cloned());
-        self.owned.clone_from(&assigned);
+        self.owned.extend(added.iter().cloned());
+        self.previous.clone_from(&assigned);
+        self.previous_generation = self.generation;
         // A question asked for an earlier assignment may have an answer that is out of date by now.
         self.placing = None;
         let all = assigned.into_iter().collect();
-        events.push_back(ConsumerEvent::Assigned { generation: self.generation, added, all });
-        if must_rejoin {
-            self.phase = Phase::Outside;
+        scene.events.push_back(ConsumerEvent::Assigned { generation: self.generation, added, all });
+    }
+}
+
+/// The error of the answer, or the first one of a partition.
+fn error_code(response: &Response) -> ErrorCode {
+    match response {
+        Response::Heartbeat(response) => response.error_code,
+        Response::OffsetCommit(response) => {
+            let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|known| known.error_code);
+            codes.into_iter().find(|code| !code.is_ok()).unwrap_or(ErrorCode::NONE)
         }
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }
 
@@ -708,70 +740,4 @@ fn counts(cluster: &Cluster, topics: &BTreeSet<Text>) -> BTreeMap<Text, i32> {
         Some((name.clone(), i32::try_from(topic.partitions.len()).ok()?))
     };
     topics.iter().filter_map(count).collect()
-}
-
-/// The version of what members tell each other; lower ones have fewer fields.
-const SUBSCRIPTION_VERSION: i16 = 3;
-const ASSIGNMENT_VERSION: i16 = 0;
-
-fn by_topic<'a>(spots: impl IntoIterator<Item = &'a Spot>) -> BTreeMap<Text, Vec<i32>> {
-    let mut topics: BTreeMap<Text, Vec<i32>> = BTreeMap::new();
-    for (name, partition) in spots {
-        topics.entry(name.clone()).or_default().push(partition.0);
-    }
-    topics
-}
-
-fn encode_subscription(member: &Member) -> bytes::Bytes {
-    use wire::consumer_protocol_subscription::TopicPartition;
-    let owned = by_topic(&member.owned).into_iter();
-    let subscription = ConsumerProtocolSubscription {
-        topics: member.topics.iter().cloned().collect(),
-        owned_partitions: owned.map(|(topic, partitions)| TopicPartition { topic, partitions }).collect(),
-        generation_id: member.generation,
-        ..Default::default()
-    };
-    let mut writer = Writer::with_capacity(2 + subscription.size(SUBSCRIPTION_VERSION));
-    writer.i16(SUBSCRIPTION_VERSION);
-    subscription.encode(&mut writer, SUBSCRIPTION_VERSION);
-    writer.buffer.freeze()
-}
-
-fn decode_subscription(bytes: &bytes::Bytes) -> Option<Member> {
-    let mut reader = Reader::new(bytes.clone());
-    let version = reader.i16().ok()?.min(ConsumerProtocolSubscription::MAX);
-    let subscription = ConsumerProtocolSubscription::decode(&mut reader, version).ok()?;
-    let owned = subscription
-        .owned_partitions
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.detached(), PartitionIndex(*index))));
-    Some(Member {
-        topics: subscription.topics.iter().map(Text::detached).collect(),
-        owned: owned.collect(),
-        generation: subscription.generation_id,
-    })
-}
-
-fn encode_assignment(spots: &[Spot]) -> bytes::Bytes {
-    use wire::consumer_protocol_assignment::TopicPartition;
-    let topics = by_topic(spots).into_iter();
-    let assignment = ConsumerProtocolAssignment {
-        assigned_partitions: topics.map(|(topic, partitions)| TopicPartition { topic, partitions }).collect(),
-        ..Default::default()
-    };
-    let mut writer = Writer::with_capacity(2 + assignment.size(ASSIGNMENT_VERSION));
-    writer.i16(ASSIGNMENT_VERSION);
-    assignment.encode(&mut writer, ASSIGNMENT_VERSION);
-    writer.buffer.freeze()
-}
-
-pub fn decode_assignment(bytes: &bytes::Bytes) -> Option<BTreeSet<Spot>> {
-    let mut reader = Reader::new(bytes.clone());
-    let version = reader.i16().ok()?.min(ConsumerProtocolAssignment::MAX);
-    let assignment = ConsumerProtocolAssignment::decode(&mut reader, version).ok()?;
-    let spots = assignment
-        .assigned_partitions
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|index| (topic.topic.detached(), PartitionIndex(*index))));
-    Some(spots.collect())
 }

@@ -3,20 +3,29 @@
 //! Owns the glue between fetching and membership; `fetcher` must never know of groups, `group` never of record bytes.
 
 mod assignor;
+mod buffer;
 mod fetcher;
 mod group;
+mod offsets;
+mod protocol;
 mod session;
+mod sticky;
 
-pub use assignor::Assignor;
-pub use fetcher::{Consumed, ConsumedRecord, Reset};
-pub(crate) use group::decode_assignment;
+pub use assignor::{Assignment, Assignor, Member, Members, PartitionAssignor};
+pub use buffer::{ConsumedRecord, Position};
+pub use fetcher::{Consumed, Reset};
+pub use group::GroupMetadata;
+pub use offsets::OffsetAndMetadata;
+pub(crate) use offsets::answer as committed;
+pub(crate) use protocol::decode_assignment;
 
 use crate::cluster::{Cluster, Failure, Options};
 use crate::{Event, Transmit};
 use fetcher::Fetcher;
 use group::Group;
+use regex_lite::Regex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use types::{ErrorCode, Instant, Offset, PartitionIndex, Text};
+use types::{ErrorCode, Instant, Now, Offset, PartitionIndex, Text};
 
 /// A topic and a partition of it.
 pub type Spot = (Text, PartitionIndex);
@@ -34,10 +43,18 @@ pub struct ConsumerOptions {
     pub fetch_min_bytes: i32,
     /// `fetch.max.wait.ms`
     pub fetch_wait_ms: i32,
-    /// `fetch.max.bytes`
+    /// `fetch.max.bytes`: of one answer, and of what may wait to be polled when another is asked for.
     pub fetch_bytes_max: i32,
-    /// `max.partition.fetch.bytes`
+    /// `max.partition.fetch.bytes`: as `fetch_bytes_max`, of one partition.
     pub partition_bytes_max: i32,
+    /// `max.poll.records`
+    pub poll_records_max: usize,
+    /// `check.crcs`
+    pub check_crcs: bool,
+    /// `client.rack`; empty is none.
+    pub rack: Text,
+    /// `exclude.internal.topics`: a pattern matches none of Kafka's own topics.
+    pub exclude_internal_topics: bool,
     /// Incremental fetches (KIP-227), where the broker has them.
     pub sessions: bool,
 }
@@ -53,6 +70,10 @@ impl Default for ConsumerOptions {
             fetch_wait_ms: 500,
             fetch_bytes_max: 50 << 20,
             partition_bytes_max: 1 << 20,
+            poll_records_max: 500,
+            check_crcs: true,
+            rack: Text::default(),
+            exclude_internal_topics: true,
             sessions: true,
         }
     }
@@ -67,12 +88,12 @@ pub struct GroupOptions {
     pub instance_id: Option<Text>,
     /// `session.timeout.ms`
     pub session_timeout_ms: u64,
-    /// `max.poll.interval.ms`: how long a rebalance waits for this member.
-    pub rebalance_timeout_ms: u64,
+    /// `max.poll.interval.ms`: who stays away from `poll` for longer leaves the group; a rebalance waits as long.
+    pub poll_interval_max_ms: u64,
     /// `heartbeat.interval.ms`
     pub heartbeat_ms: u64,
-    /// `partition.assignment.strategy`
-    pub assignor: Assignor,
+    /// `partition.assignment.strategy`: the group takes the first that all its members name.
+    pub assignors: Vec<Assignor>,
     /// `auto.commit.interval.ms`; none is `enable.auto.commit=false`.
     pub auto_commit_ms: Option<u64>,
 }
@@ -83,9 +104,9 @@ impl Default for GroupOptions {
             id: Text::default(),
             instance_id: None,
             session_timeout_ms: 45_000,
-            rebalance_timeout_ms: 300_000,
+            poll_interval_max_ms: 300_000,
             heartbeat_ms: 3000,
-            assignor: Assignor::Range,
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
             auto_commit_ms: Some(5000),
         }
     }
@@ -105,18 +126,31 @@ pub enum CommitError {
 pub enum ConsumerEvent {
     /// These partitions were added; `all` is what this member has now, in the group's generation.
     Assigned { generation: i32, added: Vec<Spot>, all: Vec<Spot> },
-    /// These partitions are another member's from now on; what was read of them is committed with automatic commits.
+    /// These partitions are to go to other members. They are this one's, and may be committed, until `release` is called.
     Revoked { spots: Vec<Spot> },
     /// The group goes on without this member, which did not hand over these partitions.
     Lost { spots: Vec<Spot> },
+    /// The member left its group: it was not polled for longer than `max.poll.interval.ms`.
+    PollOverdue { interval_ms: u64 },
     /// A commit under the number that `commit` returned, or an automatic one.
     Committed { number: Option<u64>, offsets: BTreeMap<Spot, Offset>, result: Result<(), CommitError> },
     /// What the group had committed for a partition, asked at a moment.
     Found { spot: Spot, committed: Option<Offset>, asked_at: Instant },
     /// A partition has no data at its position and `auto.offset.reset` is none, or a batch is corrupt.
     Stuck { spot: Spot, position: Offset, code: ErrorCode },
+    /// Nothing says where to begin: nothing is committed, and `auto.offset.reset` is none.
+    NoOffset { spot: Spot },
+    /// What was read before `position` is not in the log any more, from `diverged_at` on, and `auto.offset.reset` is none.
+    Truncated { spot: Spot, position: Offset, diverged_at: Option<Offset> },
     /// The group cannot be joined, and trying again will not help.
     Refused { code: ErrorCode },
+}
+
+/// What all parts of a consumer act upon.
+pub(crate) struct Scene<'a> {
+    now: Now,
+    cluster: &'a mut Cluster,
+    events: &'a mut VecDeque<ConsumerEvent>,
 }
 
 #[derive(Debug)]
@@ -126,83 +160,214 @@ pub struct Consumer {
     group: Option<Group>,
     events: VecDeque<ConsumerEvent>,
     commits: u64,
+    /// What names of topics are to match, and what was known of topics when they were looked at last.
+    pattern: Option<(Regex, u64)>,
+    poll_records_max: usize,
+    exclude_internal_topics: bool,
 }
 
+/// What is read.
 impl Consumer {
     #[must_use]
     pub fn new(options: ConsumerOptions) -> Consumer {
         Consumer {
             cluster: Cluster::new(options.cluster.clone()),
-            group: options.group.clone().map(Group::new),
+            group: options.group.clone().map(|group| Group::new(group, options.rack.clone())),
+            poll_records_max: options.poll_records_max.max(1),
+            exclude_internal_topics: options.exclude_internal_topics,
             fetcher: Fetcher::new(options),
             events: VecDeque::new(),
             commits: 0,
+            pattern: None,
         }
     }
 
     /// Takes part in the group for these topics. Replaces what was subscribed before.
-    pub fn subscribe(&mut self, now: Instant, topics: impl IntoIterator<Item = Text>) {
-        let topics: BTreeSet<Text> = topics.into_iter().collect();
+    pub fn subscribe(&mut self, now: Now, topics: impl IntoIterator<Item = Text>) {
+        self.forget_pattern(now);
+        self.subscribe_to(now, topics.into_iter().collect());
+        self.drive(now);
+    }
+
+    fn subscribe_to(&mut self, now: Now, topics: BTreeSet<Text>) {
         for topic in &topics {
-            self.cluster.want(now, topic);
+            self.cluster.want(now.at, topic);
         }
         if let Some(group) = &mut self.group {
             group.subscribe(topics);
         }
+    }
+
+    /// Takes part in the group for all topics whose whole names match, now or later: what the cluster has is looked at
+    /// again after `metadata.max.age.ms`.
+    ///
+    /// # Errors
+    /// What is wrong with the pattern.
+    pub fn subscribe_pattern(&mut self, now: Now, pattern: &str) -> Result<(), String> {
+        let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| error.to_string())?;
+        self.pattern = Some((regex, self.cluster.metadata_epoch()));
+        self.cluster.want_all(now.at, true);
+        self.drive(now);
+        Ok(())
+    }
+
+    fn forget_pattern(&mut self, now: Now) {
+        if self.pattern.take().is_some() {
+            self.cluster.want_all(now.at, false);
+        }
+    }
+
+    /// Subscribes to what the pattern matches, where something is known that was not.
+    fn match_topics(&mut self, now: Now) {
+        let epoch = self.cluster.metadata_epoch();
+        let Some((regex, seen)) = self.pattern.as_mut().filter(|(_, seen)| *seen != epoch) else { return };
+        *seen = epoch;
+        let excludes = self.exclude_internal_topics;
+        let topics = self.cluster.topics().filter(|topic| topic.error.is_ok() && !(excludes && topic.is_internal));
+        let matching = topics.filter(|topic| regex.is_match(&topic.name)).map(|topic| topic.name.clone());
+        let matching = matching.collect();
+        self.subscribe_to(now, matching);
+    }
+
+    /// Leaves the group, and reads nothing any more.
+    pub fn unsubscribe(&mut self, now: Now) {
+        self.forget_pattern(now);
+        let mut scene = Scene { now, cluster: &mut self.cluster, events: &mut self.events };
+        if let Some(group) = &mut self.group {
+            group.unsubscribe(&mut scene, &mut self.fetcher);
+        }
+        self.fetcher.unassign_all();
         self.drive(now);
     }
 
-    /// Reads these partitions, each from an offset or where `auto.offset.reset` says, and no others.
-    pub fn assign(&mut self, now: Instant, spots: impl IntoIterator<Item = (Spot, Option<Offset>)>) {
+    /// Reads these partitions, each from an offset, from where the group goes on or from where `auto.offset.reset` says,
+    /// and no others.
+    pub fn assign(&mut self, now: Now, spots: impl IntoIterator<Item = (Spot, Option<Offset>)>) {
         self.fetcher.unassign_all();
+        let mut unplaced = BTreeSet::new();
         for (spot, from) in spots {
-            self.cluster.want(now, &spot.0);
-            self.fetcher.assign(spot, from);
+            self.cluster.want(now.at, &spot.0);
+            if from.is_none() && self.group.is_some() {
+                unplaced.insert(spot);
+            } else {
+                self.fetcher.assign(spot, from.map(Position::from));
+            }
+        }
+        if let Some(group) = &mut self.group {
+            group.assign(unplaced);
         }
         self.drive(now);
     }
 
-    /// Goes on from another offset.
-    pub fn seek(&mut self, now: Instant, spot: &Spot, offset: Offset) {
-        self.fetcher.seek(spot, offset);
+    /// Goes on from another offset, or from where a policy says. False where the partition is not this consumer's.
+    pub fn seek(&mut self, now: Now, spot: &Spot, to: Result<Position, Reset>) -> bool {
+        // What the group has committed is of no interest any more.
+        if self.group.as_mut().is_some_and(|group| group.is_placed_by_hand(spot)) {
+            self.fetcher.assign(spot.clone(), None);
+        }
+        let is_assigned = self.fetcher.seek(spot, to);
         self.drive(now);
+        is_assigned
     }
 
-    /// What was read of one partition, and where that ends.
-    pub fn poll(&mut self, now: Instant) -> Option<Consumed> {
-        let was_fetched = self.fetcher.is_fetched();
-        let consumed = self.fetcher.poll(&mut self.events);
-        if was_fetched {
+    /// Hands over nothing of a partition until it is resumed. False where the partition is not this consumer's.
+    pub fn pause(&mut self, now: Now, spot: &Spot, is_paused: bool) -> bool {
+        let is_assigned = self.fetcher.pause(spot, is_paused);
+        self.drive(now);
+        is_assigned
+    }
+
+    /// What comes next: of several partitions, at most `max.poll.records` in all. Where nothing comes, the consumer counts
+    /// as polling on until `end_poll` or until a later poll brings something. A group rebalances and commits by itself
+    /// only while it is polled: what was handed over counts as dealt with when the next poll begins.
+    pub fn poll(&mut self, now: Now) -> Vec<Consumed> {
+        let mut polled = Vec::new();
+        if let Some(group) = &mut self.group {
+            if group.begin_poll() {
+                self.drive(now);
+            }
+            if self.group.as_ref().is_some_and(Group::is_revoking) {
+                return polled;
+            }
+        }
+        let mut room = self.poll_records_max;
+        let mut has_room = false;
+        while room > 0 {
+            let (consumed, frees) = self.fetcher.poll(room, &mut self.events);
+            has_room |= frees;
+            let Some(consumed) = consumed else { break };
+            room -= consumed.records.len();
+            polled.push(consumed);
+        }
+        if !polled.is_empty() {
+            self.end_poll(now);
+        }
+        if has_room {
             self.drive(now);
         }
-        consumed
+        polled
+    }
+
+    /// Whoever polled is gone, for now.
+    pub fn end_poll(&mut self, now: Now) {
+        if let Some(group) = &mut self.group {
+            group.end_poll(now.at);
+        }
+    }
+
+    /// Hands over what [`ConsumerEvent::Revoked`] has named.
+    pub fn release(&mut self, now: Now) {
+        if let Some(group) = &mut self.group {
+            group.release(&mut self.fetcher);
+            self.drive(now);
+        }
     }
 
     pub fn poll_event(&mut self) -> Option<ConsumerEvent> {
         self.events.pop_front()
     }
+}
 
+/// Where it is read, and what is committed.
+impl Consumer {
     /// The offset after what was read last.
     #[must_use]
     pub fn position(&self, spot: &Spot) -> Option<Offset> {
-        self.fetcher.position(spot)
+        self.fetcher.position(spot).map(|position| position.offset)
     }
 
     #[must_use]
     pub fn positions(&self) -> BTreeMap<Spot, Offset> {
-        self.fetcher.positions()
+        self.fetcher.positions().into_iter().map(|(spot, position)| (spot, position.offset)).collect()
+    }
+
+    /// What is read, and whether that is paused.
+    pub fn assigned(&self) -> impl Iterator<Item = (&Spot, bool)> {
+        self.fetcher.assigned()
+    }
+
+    /// How many offsets lie between the position and the end, as far as the last answer told.
+    #[must_use]
+    pub fn current_lag(&self, spot: &Spot) -> Option<i64> {
+        self.fetcher.lag(spot)
+    }
+
+    /// This member, as a transaction has to name it.
+    #[must_use]
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.group.as_ref().map(Group::metadata)
     }
 
     /// Commits offsets (where to go on) for the group; what comes of it is an event with the returned number.
-    pub fn commit(&mut self, now: Instant, offsets: BTreeMap<Spot, Offset>) -> u64 {
+    pub fn commit<P: Into<OffsetAndMetadata>>(&mut self, now: Now, offsets: BTreeMap<Spot, P>) -> u64 {
         let number = self.commits;
         self.commits += 1;
+        let offsets = offsets.into_iter().map(|(spot, offset)| (spot, offset.into())).collect();
+        let mut scene = Scene { now, cluster: &mut self.cluster, events: &mut self.events };
+        let commit = offsets::Commit { number: Some(number), offsets };
         match &mut self.group {
-            Some(group) => group.commit(now, &mut self.cluster, Some(number), offsets, &mut self.events),
-            None => {
-                let result = Err(CommitError::NoMember);
-                self.events.push_back(ConsumerEvent::Committed { number: Some(number), offsets, result });
-            }
+            Some(group) => group.commit(&mut scene, commit),
+            None => commit.done(scene.events, Err(CommitError::NoMember)),
         }
         number
     }
@@ -214,7 +379,7 @@ impl Consumer {
     }
 
     /// Leaves the group, after a last automatic commit.
-    pub fn close(&mut self, now: Instant) {
+    pub fn close(&mut self, now: Now) {
         if let Some(group) = &mut self.group {
             group.close();
         }
@@ -226,7 +391,10 @@ impl Consumer {
     pub fn is_closed(&self) -> bool {
         self.group.as_ref().is_none_or(Group::is_closed)
     }
+}
 
+/// The driver's side.
+impl Consumer {
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
@@ -236,24 +404,27 @@ impl Consumer {
         self.cluster.poll_transmit()
     }
 
-    pub fn handle(&mut self, now: Instant, event: Event) {
-        self.cluster.handle(now, event);
-        for (call, result) in self.cluster.take_answers() {
-            if self.fetcher.answered(now, &mut self.cluster, call, &result, &mut self.events) {
+    pub fn handle(&mut self, now: Now, event: Event<'_>) {
+        self.cluster.handle(now.at, event);
+        let mut scene = Scene { now, cluster: &mut self.cluster, events: &mut self.events };
+        for (call, result) in scene.cluster.take_answers() {
+            if self.fetcher.answered(&mut scene, call, &result) {
                 continue;
             }
             if let Some(group) = &mut self.group {
-                group.answered(now, &mut self.cluster, &mut self.fetcher, (call, result), &mut self.events);
+                group.answered(&mut scene, &mut self.fetcher, call, &result);
             }
         }
         self.drive(now);
     }
 
-    fn drive(&mut self, now: Instant) {
+    fn drive(&mut self, now: Now) {
+        self.match_topics(now);
+        let mut scene = Scene { now, cluster: &mut self.cluster, events: &mut self.events };
         if let Some(group) = &mut self.group {
-            group.drive(now, &mut self.cluster, &mut self.fetcher, &mut self.events);
+            group.drive(&mut scene, &mut self.fetcher);
         }
-        self.fetcher.drive(now, &mut self.cluster);
+        self.fetcher.drive(&mut scene);
     }
 
     #[must_use]
@@ -262,3 +433,6 @@ impl Consumer {
         self.cluster.next_wake().into_iter().chain(group).chain(self.fetcher.next_wake()).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod topics;
 mod transaction;
 
 use crate::cluster::{Call, Cluster, Failure, Options, Target};
+use crate::consumer::{GroupMetadata, OffsetAndMetadata};
 use crate::link::ANY_VERSION;
 use crate::metadata::Partition;
 use crate::{Event, Transmit};
@@ -19,7 +20,7 @@ use record::Codec;
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Poll;
 use topics::Topics;
-pub use transaction::{Ending, ErrorGroup, GroupMetadata, OffsetAndMetadata, TransactionError};
+pub use transaction::{Ending, ErrorGroup, TransactionError};
 use transaction::{Scene, Transaction};
 use types::{
     ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text, Timestamp, TopicId,

@@ -7,20 +7,18 @@
 use super::{Identity, SendError};
 use crate::admin::{FindCoordinator, Question, by_topic, indexes_by_topic};
 use crate::cluster::{Call, Cluster, Failure, Target};
+use crate::consumer::{GroupMetadata, OffsetAndMetadata, Spot};
 use crate::link::{ANY_VERSION, Range};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::task::Poll;
-use types::{ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text};
+use types::{ErrorCode, Instant, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Text};
 use wire::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use wire::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
 use wire::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest,
     Request, Response, TxnOffsetCommitRequest,
 };
-
-/// A topic and a partition of it.
-type Spot = (Text, PartitionIndex);
 
 /// Most commits of offsets that may wait in one transaction.
 const OFFSETS_WAITING_MAX: usize = 1000;
@@ -34,31 +32,6 @@ const END_V1_MAX: i16 = 4;
 const ADD_PARTITIONS_MAX: i16 = 3;
 /// From it on a producer may ask for another epoch of its own (KIP-360).
 const RENEW_MIN: i16 = 3;
-
-/// A member as a transaction has to name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupMetadata {
-    pub group_id: Text,
-    pub generation: i32,
-    pub member_id: Text,
-    pub instance_id: Option<Text>,
-}
-
-/// Where a group goes on, and what whoever committed it says beside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OffsetAndMetadata {
-    /// That of the next record to read.
-    pub offset: Offset,
-    /// The term of the record before; none takes that of the present leader.
-    pub leader_epoch: Option<LeaderEpoch>,
-    pub metadata: Text,
-}
-
-impl From<Offset> for OffsetAndMetadata {
-    fn from(offset: Offset) -> OffsetAndMetadata {
-        OffsetAndMetadata { offset, leader_epoch: None, metadata: Text::default() }
-    }
-}
 
 /// What helps against an error of a transaction (KIP-1050).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

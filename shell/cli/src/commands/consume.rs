@@ -7,18 +7,20 @@ use crate::session::{Connection, Session, Unit, write_out};
 use crate::template::{self, Template};
 use clap::Args;
 use indicatif::ProgressBar;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vltava_client::{
-    CONSUMER, Consumed, Consumer, ConsumerConfig, ConsumerEvent, ConsumerOptions, ErrorCode, GroupOptions, Offset,
-    OffsetAt, Polled, Reset, Spot, Text, Topic,
+    CONSUMER, Consumed, Consumer, ConsumerConfig, ConsumerOptions, ConsumerRecords, Error, GroupOptions, Offset, OffsetAt,
+    Reset, Spot, Text, Topic,
 };
 
-/// How long a poll waits before the end, the signal and the commits are looked at again.
+/// How long a poll waits before the end and the signal are looked at again.
 const POLL_WAIT: Duration = Duration::from_millis(200);
-/// A group's offsets are committed so often while records come.
-const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// What a poll may bring: written in few pieces.
+const RECORDS_AT_ONCE: usize = 20_000;
+/// A group's offsets are committed so often: what a poll has brought is printed when the next one begins.
+const COMMIT_EVERY_MS: u64 = 500;
 /// Printed in pieces of this size.
 const OUT_BYTES: usize = 256 << 10;
 
@@ -126,30 +128,27 @@ impl Consume {
             format: self.format.clone().ended(self.delimiter.as_bytes()),
             out: Vec::new(),
             ends: BTreeMap::new(),
-            is_placed: false,
-            read: BTreeMap::new(),
-            committed_at: Instant::now(),
+            assigned: BTreeSet::new(),
             records: 0,
             bar: ProgressBar::hidden(),
         };
         let done = reading.run(&topic).await;
         reading.bar.finish_and_clear();
-        // What was printed counts as read, whatever ended the reading.
-        let committed = reading.commit().await;
+        // What was printed is committed by that, whatever ended the reading.
         reading.consumer.close().await;
-        done.and(committed)
+        done
     }
 
     fn options(&self, session: &Session) -> Result<ConsumerOptions, Problem> {
         let group = self.group.as_ref().map(|id| GroupOptions {
             id: Text::from(id.as_str()),
-            // Commits follow what was printed, not what was fetched.
-            auto_commit_ms: None,
+            auto_commit_ms: Some(COMMIT_EVERY_MS),
             ..GroupOptions::default()
         });
         let reset = if self.from_beginning { Reset::Earliest } else { Reset::Latest };
         let reset = if self.offset.is_some() { Reset::None } else { reset };
-        Ok(ConsumerOptions { group, reset, read_committed: self.read_committed, ..given(session)? })
+        let (read_committed, poll_records_max) = (self.read_committed, RECORDS_AT_ONCE);
+        Ok(ConsumerOptions { group, reset, read_committed, poll_records_max, ..given(session)? })
     }
 
     /// Where each partition is read from. An offset that is still to come would be waited for in silence.
@@ -195,11 +194,8 @@ struct Reading<'a> {
     out: Vec<u8>,
     /// Where to stop with --exit-at-end.
     ends: Offsets,
-    /// Whether this member of the group knows what it reads.
-    is_placed: bool,
-    /// What was printed and is not committed yet: where to go on.
-    read: Offsets,
-    committed_at: Instant,
+    /// What it reads, as of the last poll.
+    assigned: BTreeSet<Spot>,
     records: u64,
     bar: ProgressBar,
 }
@@ -220,7 +216,6 @@ impl Reading<'_> {
             let doing = self.session.while_doing("reading");
             let starts = starts.into_iter().map(|(spot, start)| (spot, Some(start)));
             self.consumer.assign(starts).await.map_err(doing)?;
-            self.is_placed = true;
         }
         if !std::io::stdout().is_terminal() {
             self.bar = self.session.bar(self.command.max_messages.or(total), Unit::Things);
@@ -228,109 +223,87 @@ impl Reading<'_> {
         let mut stop = std::pin::pin!(stopped());
         while !self.is_at_end().await? {
             let polled = tokio::select! {
-                polled = self.consumer.poll(POLL_WAIT) => polled.map_err(self.session.while_doing("reading"))?,
+                polled = self.consumer.poll(POLL_WAIT) => self.polled(polled)?,
                 () = &mut stop => return Ok(()),
             };
-            match polled {
-                Some(Polled::Records(consumed)) if self.print(&consumed)? => return Ok(()),
-                Some(Polled::Records(_)) => {}
-                Some(Polled::Event(event)) => self.act(event).await?,
-                None => {}
+            if self.print(polled).await? {
+                return Ok(());
             }
-            if self.committed_at.elapsed() >= COMMIT_EVERY {
-                self.commit().await?;
+            let assigned = self.consumer.assignment().map_err(self.session.while_doing("reading"))?;
+            if self.command.group.is_some() && assigned != self.assigned {
+                self.ends = offsets(self.session, assigned.iter().cloned().collect(), OffsetAt::Latest).await?;
             }
+            self.assigned = assigned;
         }
         Ok(())
     }
 
+    fn polled(&self, polled: Result<ConsumerRecords, Error>) -> Result<ConsumerRecords, Problem> {
+        polled.map_err(|error| match &error {
+            Error::OutOfRange { spot: (topic, _), .. } => {
+                Problem::failed(format!("{error}; `vltava topic describe {topic}` shows where it begins and ends"))
+            }
+            _ => self.session.while_doing("reading")(error),
+        })
+    }
+
     async fn is_at_end(&self) -> Result<bool, Problem> {
-        if !self.command.exit_at_end || !self.is_placed {
+        if !self.command.exit_at_end || self.command.group.is_some() && self.assigned.is_empty() {
             return Ok(false);
         }
         let positions = self.consumer.positions().await.map_err(self.session.while_doing("reading"))?;
         Ok(self.ends.iter().all(|(spot, end)| positions.get(spot).is_some_and(|position| position >= end)))
     }
 
-    /// Prints records; true where there have been enough.
-    fn print(&mut self, consumed: &Consumed) -> Result<bool, Problem> {
-        let mut next = consumed.position;
-        let before = self.records;
-        for record in &consumed.records {
+    /// Prints records; true where there have been enough. What is not printed counts as not read.
+    async fn print(&mut self, polled: ConsumerRecords) -> Result<bool, Problem> {
+        let mut partitions = polled.into_iter();
+        let mut done = Ok(false);
+        while let (Ok(false), Some(consumed)) = (&done, partitions.next()) {
+            let (next, printed) = self.print_of(&consumed);
+            done = printed;
+            if !matches!(done, Ok(false)) {
+                self.rewind(&consumed.spot, next).await;
+            }
+        }
+        for consumed in partitions {
+            if let Some(first) = consumed.records.first() {
+                self.rewind(&consumed.spot, first.offset).await;
+            }
+        }
+        done
+    }
+
+    async fn rewind(&self, spot: &Spot, offset: Offset) {
+        // What is another's by now goes on where it was committed.
+        let _ = self.consumer.seek(spot.clone(), offset).await;
+    }
+
+    /// Prints records of one partition. Where to go on, and whether there have been enough.
+    fn print_of(&mut self, consumed: &Consumed) -> (Offset, Result<bool, Problem>) {
+        let mut printed = consumed.records.first().map_or(consumed.position, |record| record.offset);
+        for (at, record) in (1..).zip(&consumed.records) {
             if self.session.connection.json {
                 template::json_line(&consumed.spot, record, &mut self.out);
             } else {
                 self.format.print(&consumed.spot, record, &mut self.out);
             }
             self.records += 1;
-            if self.out.len() >= OUT_BYTES {
-                write_out(&self.out)?;
+            self.bar.inc(1);
+            let is_enough = self.command.max_messages == Some(self.records);
+            if self.out.len() >= OUT_BYTES || is_enough || at == consumed.records.len() {
+                let written = write_out(&self.out);
                 self.out.clear();
-            }
-            if self.command.max_messages == Some(self.records) {
-                next = record.offset.next();
-                break;
-            }
-        }
-        write_out(&self.out)?;
-        self.out.clear();
-        self.read.insert(consumed.spot.clone(), next);
-        self.bar.inc(self.records - before);
-        Ok(self.command.max_messages == Some(self.records))
-    }
-
-    async fn act(&mut self, event: ConsumerEvent) -> Result<(), Problem> {
-        match event {
-            ConsumerEvent::Assigned { all, .. } => {
-                self.ends = offsets(self.session, all, OffsetAt::Latest).await?;
-                self.is_placed = true;
-            }
-            ConsumerEvent::Revoked { spots } | ConsumerEvent::Lost { spots } => {
-                // Whoever has them now commits them.
-                for spot in &spots {
-                    self.read.remove(spot);
+                if let Err(problem) = written {
+                    return (printed, Err(problem));
                 }
-                self.is_placed = false;
+                printed = record.offset.next();
             }
-            ConsumerEvent::Stuck { spot: (topic, partition), position, code } => {
-                let hint = if code == ErrorCode::OFFSET_OUT_OF_RANGE {
-                    format!("; `vltava topic describe {topic}` shows where it begins and ends")
-                } else {
-                    String::new()
-                };
-                let place = format!("partition {partition} of topic `{topic}` at offset {position}");
-                return Err(Problem::failed(format!("cannot read {place}: {code}{hint}")));
+            if is_enough {
+                return (printed, Ok(true));
             }
-            ConsumerEvent::Refused { code } => {
-                let group = self.command.group.as_deref().unwrap_or_default();
-                return Err(Problem::failed(format!("group `{group}` does not take this consumer: {code}")));
-            }
-            ConsumerEvent::Committed { .. } | ConsumerEvent::Found { .. } => {}
         }
-        Ok(())
-    }
-
-    /// Commits what was printed.
-    async fn commit(&mut self) -> Result<(), Problem> {
-        self.committed_at = Instant::now();
-        if self.command.group.is_none() || self.read.is_empty() {
-            return Ok(());
-        }
-        let offsets = std::mem::take(&mut self.read);
-        match self.consumer.commit(offsets).await {
-            // The group has gone on: whoever has the partitions now prints these records again.
-            Err(error)
-                if matches!(
-                    error.code(),
-                    Some(
-                        ErrorCode::REBALANCE_IN_PROGRESS | ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID
-                    )
-                ) =>
-            {
-                Ok(())
-            }
-            done => done.map_err(self.session.while_doing("committing what was read")),
-        }
+        (consumed.position, Ok(false))
     }
 }
 

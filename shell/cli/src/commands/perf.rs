@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use vltava_client::{Bytes, CONSUMER, Error, OffsetAt, PRODUCER, Polled, ProducerRecord, Sending, Spot, Text};
+use vltava_client::{Bytes, CONSUMER, Error, OffsetAt, PRODUCER, ProducerRecord, Sending, Spot, Text};
 
 /// Records whose delivery is open before sending waits.
 const OPEN_MAX: usize = 100_000;
@@ -235,26 +235,24 @@ impl Consume {
         let starts = session.client.list_offsets(spots.clone(), OffsetAt::Earliest).await.map_err(doing())?;
         let mut ends = session.client.list_offsets(spots, OffsetAt::Latest).await.map_err(doing())?;
         ends.retain(|spot, end| *end > starts.get(spot).copied().flatten());
-        let mut consumer = session.client.consumer(super::consume::given(session)?);
+        let consumer = session.client.consumer(super::consume::given(session)?);
         let bar = session.bar(self.num_records, Unit::Things);
         let (started, mut first, mut records, mut bytes) = (Instant::now(), None, 0, 0);
         consumer.assign(starts).await.map_err(doing())?;
         while !ends.is_empty() && self.num_records.is_none_or(|wanted| records < wanted) {
-            match consumer.poll(SAY_EVERY).await.map_err(doing())? {
-                Some(Polled::Records(consumed)) => {
-                    first.get_or_insert_with(|| started.elapsed());
-                    let size = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                    bytes += consumed.records.iter().map(|record| size(&record.key) + size(&record.value)).sum::<u64>();
-                    records += consumed.records.len() as u64;
-                    bar.set_position(records);
-                    if ends.get(&consumed.spot).is_some_and(|end| Some(consumed.position) >= *end) {
-                        ends.remove(&consumed.spot);
-                    }
-                }
-                Some(Polled::Event(_)) => {}
-                None => {
-                    let why = consumer.last_trouble().map_or(String::new(), |why| format!(": {why}"));
-                    return Err(Problem::failed(format!("nothing comes, after {records} records{why}")));
+            let polled = consumer.poll(SAY_EVERY).await.map_err(doing())?;
+            if polled.partitions().is_empty() {
+                let why = consumer.last_trouble().map_or(String::new(), |why| format!(": {why}"));
+                return Err(Problem::failed(format!("nothing comes, after {records} records{why}")));
+            }
+            first.get_or_insert_with(|| started.elapsed());
+            for consumed in polled {
+                let size = |part: &Option<Bytes>| part.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                bytes += consumed.records.iter().map(|record| size(&record.key) + size(&record.value)).sum::<u64>();
+                records += consumed.records.len() as u64;
+                bar.set_position(records);
+                if ends.get(&consumed.spot).is_some_and(|end| Some(consumed.position) >= *end) {
+                    ends.remove(&consumed.spot);
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::Settings;
 use super::value::*;
 use crate::admin::addresses;
 use crate::security::{Kind as StoreKind, Secret, tls};
-use client::{Acks, Codec, Partitioning, Reset, SaslMechanism, Text};
+use client::{Acks, Assignor, Codec, Partitioning, Reset, SaslMechanism, Text};
 
 /// Whose options these are.
 pub const PRODUCER: u8 = 1;
@@ -173,11 +173,18 @@ pub const TABLE: &[Definition] = &[
         Ok(Some(Text::from(v)).filter(|id| !id.is_empty())))), "A name that it keeps across restarts (static membership)"),
     row("session.timeout.ms", CONSUMER, "45000", Ms(|s| &mut s.group.session_timeout_ms), "When its place is lost"),
     row("heartbeat.interval.ms", CONSUMER, "3000", Ms(|s| &mut s.group.heartbeat_ms), "How often it says that it lives"),
-    row("max.poll.interval.ms", CONSUMER, "300000", Ms(|s| &mut s.group.rebalance_timeout_ms), "The time between two polls"),
+    row("max.poll.interval.ms", CONSUMER, "300000", Ms(|s| &mut s.group.poll_interval_max_ms), "The time between two polls"),
     row("enable.auto.commit", CONSUMER, "true", Boolean(|s| &mut s.auto_commits), "What was polled is committed by itself"),
     row("auto.commit.interval.ms", CONSUMER, "5000", Ms(|s| &mut s.auto_commit_ms), "How often that happens"),
-    row("auto.offset.reset", CONSUMER, "latest", Other(|s, v| put(&mut s.consumer.reset,
-        choice(v, &[("latest", Reset::Latest), ("earliest", Reset::Earliest), ("none", Reset::None)]))),
+    row("partition.assignment.strategy", CONSUMER, "range,cooperative-sticky", Other(|s, v| put(&mut s.group.assignors,
+        v.split(',').map(|name| assignor(name.trim())).collect())), "Who gets which partition: the first that all know"),
+    row("max.poll.records", CONSUMER, "500", Other(|s, v| put(&mut s.consumer.poll_records_max,
+        number(v, 1..=i32::MAX as usize))), "Records of one poll at most"),
+    row("check.crcs", CONSUMER, "true", Boolean(|s| &mut s.consumer.check_crcs), "Whether checksums are looked at"),
+    row("client.rack", CONSUMER, "", Other(|s, v| put(&mut s.consumer.rack, Ok(Text::from(v)))), "Where it is: nearer replicas are read"),
+    row("exclude.internal.topics", CONSUMER, "true", Boolean(|s| &mut s.consumer.exclude_internal_topics),
+        "Whether patterns leave Kafka's own topics out"),
+    row("auto.offset.reset", CONSUMER, "latest", Other(|s, v| put(&mut s.consumer.reset, reset(v))),
         "Where to begin where nothing is committed"),
     row("isolation.level", CONSUMER, "read_uncommitted", Other(|s, v| put(&mut s.consumer.read_committed,
         choice(v, &[("read_uncommitted", false), ("read_committed", true)]))),
@@ -223,6 +230,20 @@ pub const REFUSED: &[(&str, u8, &str)] = &[
 /// Takes no other value, whose reason is given.
 fn only(text: &str, words: &[&str], why: &str) -> Result<(), String> {
     if words.contains(&text) { Ok(()) } else { Err(why.to_owned()) }
+}
+
+fn assignor(name: &str) -> Result<Assignor, String> {
+    let why = "it is none of range, roundrobin, sticky and cooperative-sticky; give one of your own as an \
+               `Assignor::Custom` in `GroupOptions::assignors`";
+    Assignor::parse(name).ok_or_else(|| why.to_owned())
+}
+
+fn reset(text: &str) -> Result<Reset, String> {
+    match text.strip_prefix("by_duration:") {
+        Some(span) => duration_ms(span).map(Reset::ByDuration),
+        None => choice(text, &[("latest", Reset::Latest), ("earliest", Reset::Earliest), ("none", Reset::None)])
+            .map_err(|why| format!("{why}, or `by_duration:` with a span such as PT1H")),
+    }
 }
 
 /// Serializers of Java, by what they do to bytes: nothing.

@@ -36,6 +36,14 @@ fn options_are_taken_by_their_names() {
     assert!(!options.idempotent, "acks=1 and nothing was said of idempotence");
     let config = ConsumerConfig::from_map([("group.id", "g"), ("enable.auto.commit", "false")]).expect("it is right");
     assert_eq!(config.options.group.expect("it is right").auto_commit_ms, None);
+    for (span, ms) in [("P1D", 86_400_000), ("PT1H30M", 5_400_000), ("P2DT0.5S", 172_800_500)] {
+        let config = ConsumerConfig::from_map([("auto.offset.reset", format!("by_duration:{span}"))]).expect(span);
+        assert_eq!(config.options.reset, client::Reset::ByDuration(ms));
+    }
+    for span in ["P", "PT", "1H", "PT1H5", "P-1D", "PT1X"] {
+        let config = ConsumerConfig::from_map([("auto.offset.reset", format!("by_duration:{span}"))]);
+        assert!(problem(config).contains("is no span of time"), "{span}");
+    }
 }
 
 #[test]

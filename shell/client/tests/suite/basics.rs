@@ -4,8 +4,8 @@ use crate::harness::*;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use vltava_client::{
-    Assignor, Client, ConfigChange, ConsumerEvent, ConsumerOptions, Error, ErrorCode, GroupOptions, Offset, OffsetAt,
-    Polled, ProducerRecord, Reset, Resource, Timestamp,
+    Assignor, Client, ConfigChange, ConsumerOptions, Error, ErrorCode, GroupOptions, Offset, OffsetAt, ProducerRecord,
+    Reset, Resource, Timestamp,
 };
 
 #[test]
@@ -28,11 +28,11 @@ fn offsets_are_found_by_time_and_sought() {
             nowhere.expect_err("there is no such partition").code(),
             Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         );
-        let mut consumer = client.consumer(ConsumerOptions::default());
+        let consumer = client.consumer(ConsumerOptions::default());
         consumer.assign([(spot(0), Some(Offset(1)))]).await?;
-        assert_eq!(read(&mut consumer, 2).await?[0].timestamp, Timestamp(3000));
+        assert_eq!(read(&consumer, 2).await?[0].timestamp, Timestamp(3000));
         consumer.seek(spot(0), Offset(0)).await?;
-        assert_eq!(read(&mut consumer, 3).await?[0].timestamp, Timestamp(1000));
+        assert_eq!(read(&consumer, 3).await?[0].timestamp, Timestamp(1000));
         Ok(())
     });
 }
@@ -44,11 +44,16 @@ fn a_group_goes_on_where_it_was_set() {
         client.alter_offsets(readers(), BTreeMap::from([(spot(0), Offset(1))])).await?;
         assert_eq!(client.committed_offsets(readers()).await?, BTreeMap::from([(spot(0), Offset(1))]));
         for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
-            let group = GroupOptions { id: readers(), auto_commit_ms: None, assignor, ..GroupOptions::default() };
+            let group = GroupOptions {
+                id: readers(),
+                auto_commit_ms: None,
+                assignors: vec![assignor],
+                ..GroupOptions::default()
+            };
             let options = ConsumerOptions { group: Some(group), reset: Reset::Earliest, ..ConsumerOptions::default() };
-            let mut consumer = client.consumer(options);
+            let consumer = client.consumer(options);
             consumer.subscribe([topic()]).await?;
-            let mut values: Vec<_> = read(&mut consumer, 2).await?.into_iter().map(|record| record.value).collect();
+            let mut values: Vec<_> = read(&consumer, 2).await?.into_iter().map(|record| record.value).collect();
             values.sort();
             assert_eq!(values, [Some("b".into()), Some("c".into())]);
             assert_eq!(client.group(readers()).await?.members.len(), 1);
@@ -68,17 +73,12 @@ fn commits_and_rebalances_are_told() {
         produce(&client, vec![record(0, "a"), record(1, "b")]).await?;
         let group = GroupOptions { id: readers(), auto_commit_ms: None, ..GroupOptions::default() };
         let options = ConsumerOptions { group: Some(group), reset: Reset::Earliest, ..ConsumerOptions::default() };
-        let mut consumer = client.consumer(options);
+        let consumer = client.consumer(options);
+        consumer.subscribe([topic()]).await?;
         let early = consumer.commit(BTreeMap::from([(spot(0), Offset(1))])).await;
         assert_eq!(early.expect_err("it is not in the group").code(), Some(ErrorCode::UNKNOWN_MEMBER_ID));
-        consumer.subscribe([topic()]).await?;
-        let first = loop {
-            if let Some(Polled::Event(ConsumerEvent::Assigned { all, .. })) = consumer.poll(PATIENCE).await? {
-                break all;
-            }
-        };
-        assert_eq!(first, [spot(0), spot(1)]);
-        read(&mut consumer, 2).await?;
+        read(&consumer, 2).await?;
+        assert_eq!(consumer.assignment()?, [spot(0), spot(1)].into());
         let offsets = BTreeMap::from([(spot(0), Offset(1)), (spot(1), Offset(1))]);
         assert_eq!(consumer.positions().await?, offsets);
         consumer.commit(offsets.clone()).await?;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use vltava_client::{
-    Client, ConsumedRecord, Consumer, Error, NewTopic, Offset, PartitionIndex, Polled, ProducerOptions, ProducerRecord,
-    Spot, Text,
+    Client, ConsumedRecord, Consumer, Error, NewTopic, Offset, PartitionIndex, ProducerOptions, ProducerRecord, Spot,
+    Text,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -117,14 +117,13 @@ pub async fn produce(client: &Client, records: Vec<ProducerRecord>) -> Result<Ve
     Ok(offsets)
 }
 
-/// Polls until `count` records have come; other events are passed over.
-pub async fn read(consumer: &mut Consumer, count: usize) -> Result<Vec<ConsumedRecord>, Error> {
+/// Polls until `count` records have come.
+pub async fn read(consumer: &Consumer, count: usize) -> Result<Vec<ConsumedRecord>, Error> {
     let mut records = Vec::new();
     while records.len() < count {
-        match consumer.poll(PATIENCE).await?.expect("something comes") {
-            Polled::Records(consumed) => records.extend(consumed.records),
-            Polled::Event(_) => {}
-        }
+        let polled = consumer.poll(PATIENCE).await?;
+        assert!(!polled.partitions().is_empty(), "nothing comes");
+        records.extend(polled.into_iter().flat_map(|consumed| consumed.records));
     }
     Ok(records)
 }

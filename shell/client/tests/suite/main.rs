@@ -2,6 +2,7 @@
 //! against another cluster, Apache Kafka's for instance.
 
 mod basics;
+mod consuming;
 mod harness;
 mod producing;
 mod transactions;

@@ -29,9 +29,9 @@ fn a_record_comes_back_with_all_that_it_had() {
             producer.close().await;
         }
         let client = Client::connect(&bootstrap).await?;
-        let mut consumer = client.consumer(ConsumerOptions::default());
+        let consumer = client.consumer(ConsumerOptions::default());
         consumer.assign([(spot(1), Some(Offset(0)))]).await?;
-        let read = read(&mut consumer, 5).await?;
+        let read = read(&consumer, 5).await?;
         let codecs: Vec<_> = read.iter().map(|record| record.headers[0].1.clone().expect("a value")).collect();
         assert_eq!(codecs, ["none", "gzip", "snappy", "lz4", "zstd"]);
         assert!(read.iter().all(|record| record.key == Some("key".into()) && record.value == Some("value".into())));
@@ -154,9 +154,9 @@ fn types_are_sent_and_read() {
         let producer = TypedProducer::new(Producer::new(config(&bootstrap, &[]))?, number::<i64>, json::<Vec<&str>>);
         let record = ProducerRecord { topic: topic(), partition: Some(PartitionIndex(0)), ..ProducerRecord::default() };
         producer.send(record, Some(&7_i64), Some(&vec!["Vltava", "Labe"])).await?.await?;
-        let mut consumer = Client::connect(&bootstrap).await?.consumer(ConsumerOptions::default());
+        let consumer = Client::connect(&bootstrap).await?.consumer(ConsumerOptions::default());
         consumer.assign([(spot(0), Some(Offset(0)))]).await?;
-        let read = read(&mut consumer, 1).await?;
+        let read = read(&consumer, 1).await?;
         assert_eq!(read[0].key.as_deref(), Some(&7_i64.to_be_bytes()[..]));
         assert_eq!(read[0].value.as_deref(), Some(&br#"["Vltava","Labe"]"#[..]));
         Ok(())

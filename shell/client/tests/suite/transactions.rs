@@ -134,9 +134,9 @@ fn transactions_are_whole_in_every_version() {
             fences(&client, &bootstrap).await?;
             client.delete_group(readers()).await?;
         }
-        let mut consumer = client.consumer(ConsumerOptions::default());
+        let consumer = client.consumer(ConsumerOptions::default());
         consumer.assign([(spot(0), Some(Offset(0)))]).await?;
-        let values: Vec<_> = read(&mut consumer, 4).await?.into_iter().filter_map(|record| record.value).collect();
+        let values: Vec<_> = read(&consumer, 4).await?.into_iter().filter_map(|record| record.value).collect();
         assert_eq!(values[..4], ["a", "a", "a", "e"]);
         Ok(())
     });

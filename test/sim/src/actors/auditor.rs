@@ -102,7 +102,7 @@ impl Auditor {
         if self.stage == Stage::Asking {
             self.stage = Stage::Reading;
             oracle.ends = spots.iter().map(|spot| (spot.clone(), (self.starts[spot], self.ends[spot]))).collect();
-            self.reader.engine.assign(now.at, spots.into_iter().map(|spot| (spot, None)));
+            self.reader.engine.assign(now, spots.into_iter().map(|spot| (spot, None)));
             return;
         }
         for (spot, begin) in &mut oracle.ends {
@@ -129,7 +129,9 @@ impl Auditor {
     }
 
     fn read(&mut self, now: Now) {
-        while let Some(consumed) = self.reader.engine.poll(now.at) {
+        for consumed in
+            std::iter::repeat_with(|| self.reader.engine.poll(now)).take_while(|polled| !polled.is_empty()).flatten()
+        {
             let mut oracle = self.oracle.borrow_mut();
             let from = self.positions.get(&consumed.spot).copied();
             oracle.consumed(now.at, from, &consumed);

@@ -55,7 +55,7 @@ impl Inspector {
 
     fn act(&mut self, now: Now) {
         self.next_act = now.at.plus_ms(50 + self.rng.below(200));
-        self.host.engine.cluster.want_all(now.at);
+        self.host.engine.cluster.want_all(now.at, true);
         if self.loses_disks && self.unled_since.is_some_and(|since| now.at >= since.plus_ms(UNLED_MS)) {
             self.unled_since = None;
             let any = ElectLeadersRequest { election_type: UNCLEAN, topic_partitions: None, ..Default::default() };

@@ -59,7 +59,7 @@ impl GroupMember {
         self.next_act = now.at.plus_ms(20 + self.rng.below(400));
         if !self.is_born {
             self.is_born = true;
-            self.host.engine.subscribe(now.at, self.topics.iter().cloned());
+            self.host.engine.subscribe(now, self.topics.iter().cloned());
             return;
         }
         if self.leaving {
@@ -76,14 +76,18 @@ impl GroupMember {
         match self.rng.below(24) {
             0 => {
                 self.leaving = true;
-                self.host.engine.close(now.at);
+                self.host.engine.close(now);
             }
             1 => self.rebirth(out),
-            2 | 3 => self.reads_from = now.at.plus_ms(self.rng.below(500)),
+            // Who stays away for too long loses its place.
+            2 | 3 => {
+                self.reads_from = now.at.plus_ms(self.rng.below(500));
+                self.host.engine.end_poll(now);
+            }
             4..8 => {
                 let offsets = self.host.engine.positions();
                 if !offsets.is_empty() {
-                    self.host.engine.commit(now.at, offsets);
+                    self.host.engine.commit(now, offsets);
                 }
             }
             _ => {}
@@ -118,7 +122,9 @@ impl GroupMember {
                 }
                 ConsumerEvent::Revoked { spots } | ConsumerEvent::Lost { spots } => {
                     self.positions.retain(|spot, _| !spots.contains(spot));
+                    self.host.engine.release(now);
                 }
+                ConsumerEvent::PollOverdue { .. } => {}
                 ConsumerEvent::Committed { offsets, result, .. } => match result {
                     Ok(()) => oracle.committed(now.at, &self.group, &offsets, Fate::Done),
                     Err(CommitError::Failed(Failure::NotSent) | CommitError::NoMember) => {}
@@ -131,6 +137,9 @@ impl GroupMember {
                 ConsumerEvent::Stuck { spot, position, code } => {
                     panic!("{}-{} cannot be read at {position}: {code}", spot.0, spot.1)
                 }
+                ConsumerEvent::NoOffset { spot } | ConsumerEvent::Truncated { spot, .. } => {
+                    panic!("{}-{} is read by nobody who has no reset policy", spot.0, spot.1)
+                }
                 // A crash may bring back the member that this one took the place of; its operator starts it again.
                 ConsumerEvent::Refused { code } => {
                     assert!(code == ErrorCode::FENCED_INSTANCE_ID, "{} refuses a member: {code}", self.group);
@@ -141,11 +150,17 @@ impl GroupMember {
     }
 
     fn read(&mut self, now: Now) {
-        while let Some(consumed) = self.host.engine.poll(now.at) {
-            let from = self.positions.get(&consumed.spot).copied();
-            let mut oracle = self.oracle.borrow_mut();
-            oracle.consumed(now.at, from, &consumed);
-            self.positions.insert(consumed.spot.clone(), consumed.position);
+        loop {
+            let polled = self.host.engine.poll(now);
+            if polled.is_empty() {
+                return;
+            }
+            for consumed in polled {
+                let from = self.positions.get(&consumed.spot).copied();
+                let mut oracle = self.oracle.borrow_mut();
+                oracle.consumed(now.at, from, &consumed);
+                self.positions.insert(consumed.spot.clone(), consumed.position);
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ impl Mover {
 
     fn act(&mut self, now: Now) {
         self.next_act = now.at.plus_ms(50 + self.rng.below(300));
-        self.host.engine.cluster.want_all(now.at);
+        self.host.engine.cluster.want_all(now.at, true);
         for node in self.nodes.clone() {
             if self.looking.values().all(|(asked, _)| *asked != node) {
                 let question = DescribeLogDirsRequest { topics: None, ..Default::default() };

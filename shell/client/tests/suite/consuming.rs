@@ -1,0 +1,258 @@
+//! The consumer: polls, policies, rebalances, listeners, patterns and static members.
+
+use crate::harness::*;
+use futures_core::Stream;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use vltava_client::{
+    Assignor, Client, Consumer, ConsumerOptions, Error, ErrorCode, GroupOptions, Offset, PartitionIndex,
+    ProducerRecord, RebalanceListener, Reset, Spot, Timestamp, Told,
+};
+
+/// Writes the numbers from 0 on, into both partitions in turn; each number is the record's time, too.
+async fn write(client: &Client, count: i32) -> Result<(), Error> {
+    let record = |number: i32| {
+        let record = ProducerRecord::new(topic(), number.to_string()).partition(number % 2);
+        record.timestamp(Timestamp(1_700_000_000_000 + i64::from(number)))
+    };
+    produce(client, (0..count).map(record).collect()).await.map(|_| ())
+}
+
+fn options(assignor: Assignor) -> ConsumerOptions {
+    let group = GroupOptions {
+        id: readers(),
+        auto_commit_ms: None,
+        heartbeat_ms: 200,
+        session_timeout_ms: 10_000,
+        assignors: vec![assignor],
+        ..GroupOptions::default()
+    };
+    ConsumerOptions { group: Some(group), reset: Reset::Earliest, ..ConsumerOptions::default() }
+}
+
+/// Polls until `count` records have come: their places.
+async fn places(consumer: &Consumer, count: usize) -> Result<Vec<(i32, i64)>, Error> {
+    let mut places = Vec::new();
+    while places.len() < count {
+        let polled = consumer.poll(PATIENCE).await?;
+        assert!(!polled.partitions().is_empty(), "nothing comes after {places:?}");
+        places.extend(polled.iter().map(|(spot, record)| (spot.1.0, record.offset.0)));
+    }
+    places.sort_unstable();
+    Ok(places)
+}
+
+#[test]
+fn a_poll_brings_several_partitions_up_to_its_maximum() {
+    with_client(async |client| {
+        write(&client, 20).await?;
+        let options = ConsumerOptions { poll_records_max: 7, reset: Reset::Earliest, ..ConsumerOptions::default() };
+        let consumer = client.consumer(options);
+        let spots = [spot(0), spot(1)];
+        consumer.assign(spots.clone().map(|spot| (spot, None))).await?;
+        let mut all = Vec::new();
+        while all.len() < 20 {
+            let polled = consumer.poll(PATIENCE).await?;
+            assert!(polled.count() <= 7, "{} at once", polled.count());
+            all.extend(polled.iter().map(|(spot, record)| (spot.1.0, record.offset.0)));
+        }
+        all.sort_unstable();
+        assert_eq!(all, (0..2).flat_map(|partition| (0..10).map(move |at| (partition, at))).collect::<Vec<_>>());
+        assert_eq!(consumer.current_lag(&spots[0])?, Some(0));
+        assert_eq!(consumer.end_offsets(spots.to_vec()).await?, consumer.positions().await?);
+        let time = |ms: i64| Timestamp(1_700_000_000_000 + ms);
+        let times = BTreeMap::from([(spots[0].clone(), time(3)), (spots[1].clone(), time(1_000_000))]);
+        let found = consumer.offsets_for_times(times).await?;
+        assert_eq!(found, BTreeMap::from([(spots[0].clone(), Some(Offset(2))), (spots[1].clone(), None)]));
+        consumer.pause([spots[0].clone()])?;
+        consumer.seek_to_beginning(spots.clone()).await?;
+        assert_eq!(places(&consumer, 10).await?, (0..10).map(|at| (1, at)).collect::<Vec<_>>());
+        assert_eq!(consumer.paused()?, [spots[0].clone()].into());
+        consumer.resume([spots[0].clone()])?;
+        assert_eq!(places(&consumer, 10).await?, (0..10).map(|at| (0, at)).collect::<Vec<_>>());
+        consumer.seek_to_end([spots[0].clone()]).await?;
+        assert!(consumer.poll(Duration::from_millis(800)).await?.is_empty());
+        assert_eq!(consumer.position(&spots[0])?, Some(Offset(10)));
+        let nowhere: Spot = ("nowhere".into(), PartitionIndex(0));
+        assert_eq!(consumer.pause([nowhere.clone()]), Err(Error::NotAssigned { spot: nowhere }));
+        Ok(())
+    });
+}
+
+#[test]
+fn without_a_policy_errors_say_what_to_do() {
+    with_client(async |client| {
+        write(&client, 4).await?;
+        let consumer = client.consumer(ConsumerOptions { reset: Reset::None, ..ConsumerOptions::default() });
+        let spot = spot(0);
+        consumer.assign([(spot.clone(), None)]).await?;
+        let error = consumer.poll(PATIENCE).await.expect_err("nothing says where to begin");
+        assert_eq!(error, Error::NoOffset { spot: spot.clone() });
+        consumer.seek(spot.clone(), Offset(9)).await?;
+        let error = consumer.poll(PATIENCE).await.expect_err("there is no such offset");
+        assert_eq!(error, Error::OutOfRange { spot: spot.clone(), position: Offset(9) });
+        consumer.seek(spot, Offset(1)).await?;
+        assert_eq!(places(&consumer, 1).await?, [(0, 1)]);
+        let refused = consumer.subscribe([topic()]).await.expect_err("it has no group");
+        assert_eq!(refused.code(), Some(ErrorCode::INVALID_GROUP_ID));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_consumer_is_a_stream() {
+    with_client(async |client| {
+        write(&client, 6).await?;
+        let consumer = client.consumer(ConsumerOptions { reset: Reset::Earliest, ..ConsumerOptions::default() });
+        consumer.assign([(spot(0), None), (spot(1), None)]).await?;
+        let mut stream = pin!(consumer.stream());
+        let mut values = Vec::new();
+        for _ in 0..6 {
+            let next = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await;
+            let (_, record) = next.expect("it does not end")?;
+            values.push(String::from_utf8_lossy(&record.value.expect("it has one")).into_owned());
+        }
+        values.sort();
+        assert_eq!(values, ["0", "1", "2", "3", "4", "5"]);
+        Ok(())
+    });
+}
+
+/// Notes what it is told, and commits what is taken away.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn note(&self, what: &str, spots: &[Spot]) {
+        let spots: Vec<String> = spots.iter().map(|(_, partition)| partition.to_string()).collect();
+        self.0.lock().expect("nobody panics").push(format!("{what} {}", spots.join(" ")));
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().expect("nobody panics"))
+    }
+}
+
+impl RebalanceListener for Notes {
+    fn assigned<'a>(&'a mut self, _consumer: &'a Consumer, spots: &'a [Spot]) -> Told<'a> {
+        self.note("assigned", spots);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn revoked<'a>(&'a mut self, consumer: &'a Consumer, spots: &'a [Spot]) -> Told<'a> {
+        self.note("revoked", spots);
+        Box::pin(async { consumer.commit_sync().await.expect("it is its own still") })
+    }
+
+    fn lost<'a>(&'a mut self, _consumer: &'a Consumer, spots: &'a [Spot]) -> Told<'a> {
+        self.note("lost", spots);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[test]
+fn listeners_commit_what_is_taken_away() {
+    for (assignor, first, second) in
+        [(Assignor::Range, "revoked 0 1", "assigned"), (Assignor::CooperativeSticky, "assigned ", "revoked")]
+    {
+        with_client(async |client| {
+            write(&client, 10).await?;
+            let one = client.consumer(options(assignor.clone()));
+            let notes = Notes::default();
+            one.set_listener(notes.clone()).await;
+            one.subscribe([topic()]).await?;
+            places(&one, 10).await?;
+            assert_eq!(notes.take(), ["assigned 0 1"]);
+            let other = client.consumer(options(assignor.clone()));
+            let others = Notes::default();
+            other.set_listener(others.clone()).await;
+            other.subscribe([topic()]).await?;
+            let start = std::time::Instant::now();
+            while one.assignment()?.len() != 1 || other.assignment()?.len() != 1 {
+                assert!(start.elapsed() < PATIENCE, "{:?} {:?}", one.assignment(), other.assignment());
+                // What was committed is not read again.
+                assert!(one.poll(Duration::from_millis(50)).await?.is_empty());
+                assert!(other.poll(Duration::from_millis(50)).await?.is_empty());
+            }
+            let told = notes.take();
+            assert!(told[0] == first && told[1].starts_with(second), "{told:?}");
+            // Which of them is whose depends on the ids that they were given.
+            let kept = one.assignment()?.into_iter().map(|(_, partition)| partition.0).sum::<i32>();
+            assert_eq!(others.take().pop(), Some(format!("assigned {}", 1 - kept)));
+            let spots = [spot(0), spot(1)];
+            assert_eq!(other.committed(spots).await?.into_values().collect::<Vec<_>>(), [Offset(5), Offset(5)]);
+            one.close().await;
+            other.close().await;
+            assert_eq!(notes.take().pop(), Some(format!("revoked {kept}")));
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn who_does_not_poll_loses_its_place_and_gets_it_again() {
+    with_client(async |client| {
+        write(&client, 4).await?;
+        let mut options = options(Assignor::Range);
+        options.group.as_mut().expect("it has one").poll_interval_max_ms = 1000;
+        let consumer = client.consumer(options);
+        let notes = Notes::default();
+        consumer.set_listener(notes.clone()).await;
+        consumer.subscribe([topic()]).await?;
+        places(&consumer, 4).await?;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let late = consumer.commit(BTreeMap::from([(spot(0), Offset(2))])).await.expect_err("it has left");
+        assert_eq!(late.code(), Some(ErrorCode::UNKNOWN_MEMBER_ID));
+        assert!(late.to_string().contains("max.poll.interval.ms"), "{late}");
+        assert_eq!(places(&consumer, 4).await?.len(), 4, "nothing was committed");
+        assert_eq!(notes.take(), ["assigned 0 1", "lost 0 1", "assigned 0 1"]);
+        consumer.commit_sync().await?;
+        consumer.close().await;
+        Ok(())
+    });
+}
+
+#[test]
+fn patterns_take_in_topics_that_come_later() {
+    with_client(async |client| {
+        let mut options = options(Assignor::Range);
+        options.cluster.metadata_max_age_ms = 300;
+        let client = client.clone();
+        let consumer = client.consumer(options);
+        let bad = consumer.subscribe_pattern("(").await.expect_err("it is no pattern");
+        assert!(matches!(bad, Error::BadPattern(_)), "{bad}");
+        consumer.subscribe_pattern(&format!("{}.*", topic())).await?;
+        write(&client, 2).await?;
+        assert_eq!(places(&consumer, 2).await?, [(0, 0), (1, 0)]);
+        consumer.commit_sync().await?;
+        consumer.close().await;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_static_member_that_comes_back_keeps_its_partitions() {
+    with_client(async |client| {
+        write(&client, 4).await?;
+        let mut options = options(Assignor::CooperativeSticky);
+        options.group.as_mut().expect("it has one").instance_id = Some("first".into());
+        let consumer = client.consumer(options.clone());
+        consumer.subscribe([topic()]).await?;
+        places(&consumer, 4).await?;
+        consumer.commit_sync().await?;
+        let before = consumer.group_metadata()?.expect("it has a group");
+        consumer.close().await;
+        let members = client.group(readers()).await?.members;
+        assert_eq!(members.len(), 1, "it has not left");
+        let again = client.consumer(options);
+        again.subscribe([topic()]).await?;
+        write(&client, 2).await?;
+        assert_eq!(places(&again, 2).await?, [(0, 2), (1, 2)]);
+        let after = again.group_metadata()?.expect("it has a group");
+        assert_eq!((after.generation, after.instance_id), (before.generation, before.instance_id));
+        again.close().await;
+        Ok(())
+    });
+}
