@@ -16,7 +16,7 @@ mod sasl;
 pub use admin::Admin;
 pub use cluster::{Call, Cluster, Failure, Options, Target};
 pub use consumer::{
-    Assignment, Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerOptions,
+    Assignment, Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerMetrics, ConsumerOptions,
     GroupMetadata, GroupOptions, Member, Members, OffsetAndMetadata, PartitionAssignor, Position, Reset, Spot,
 };
 pub use metadata::{Broker, Partition, Topic};

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::options::ConsumerConfig;
 use client::admin::{OffsetAt, Refused};
 use client::{
-    CommitError, ConsumerEvent, ConsumerOptions, ErrorCode, GroupMetadata, Now, Offset, OffsetAndMetadata, Position,
+    CommitError, ConsumerEvent, ConsumerMetrics, ConsumerOptions, ErrorCode, GroupMetadata, Now, Offset, OffsetAndMetadata, Position,
     Reset, Spot, Text, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -26,6 +26,8 @@ use tokio::sync::{Mutex, Notify, oneshot};
 
 /// `default.api.timeout.ms`
 const API_TIMEOUT: Duration = Duration::from_secs(60);
+/// Kafka's own patience with who closes a consumer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries of a commit whose answer was that it may be taken later.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
@@ -311,6 +313,12 @@ impl Consumer {
         Ok(spots.into_iter().filter_map(|spot| all.remove_entry(&spot)).collect())
     }
 
+    /// What it has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.shared.with(|reading, _| reading.engine.metrics()).unwrap_or_default()
+    }
+
     /// The last trouble with a connection: why nothing comes, where nothing comes.
     #[must_use]
     pub fn last_trouble(&self) -> Option<String> {
@@ -391,8 +399,13 @@ impl Consumer {
     }
 
     /// Leaves the group, so that others need not wait for the session to run out, and ends; after a last automatic
-    /// commit, where they are enabled.
+    /// commit, where they are enabled. Gives up after 30 seconds.
     pub async fn close(self) {
+        self.close_within(CLOSE_TIMEOUT).await;
+    }
+
+    /// As `close`. False where the group may not know that this member is gone: its session runs out then.
+    pub async fn close_within(self, patience: Duration) -> bool {
         let (reply, answer) = oneshot::channel();
         let told = self.give_up_all().await.and_then(|()| {
             self.shared.with(|reading, now| {
@@ -402,10 +415,11 @@ impl Consumer {
                 }
             })
         });
-        if told.is_ok() {
-            // An engine that has ended has left.
-            let _ = answer.await;
+        if told.is_err() {
+            return false;
         }
+        // An engine that has ended has left.
+        tokio::select! { _ = answer => true, () = self.shared.sleep(patience) => false }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Keys and values of types as bytes, and back. Functions of this form do, so that a schema registry's needs no more.
 
+use crate::consumer::Consumer;
 use crate::error::Error;
 use crate::producer::{Producer, Sending};
 use bytes::Bytes;
-use client::{ProducerRecord, Uuid};
+use client::{ConsumedRecord, Offset, ProducerRecord, Spot, Uuid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Makes the bytes of a key or value for a topic; none is a null. What has to be fetched for that, as a schema, is to be
 /// at hand before.
@@ -122,6 +124,77 @@ impl<K, V> TypedProducer<K, V> {
         record.value = value.map(|value| (self.value)(&record.topic, value)).transpose()?.flatten();
         self.producer.send(record).await
     }
+}
+
+/// A record whose key and value have been made of its bytes. `record` has all the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypedRecord<K, V> {
+    pub spot: Spot,
+    pub key: K,
+    pub value: V,
+    pub record: ConsumedRecord,
+}
+
+/// A consumer of keys and values of certain types.
+pub struct TypedConsumer<K, V> {
+    pub consumer: Consumer,
+    key: Box<dyn Deserializer<K>>,
+    value: Box<dyn Deserializer<V>>,
+}
+
+impl<K, V> TypedConsumer<K, V> {
+    pub fn new(
+        consumer: Consumer,
+        key: impl Deserializer<K> + 'static,
+        value: impl Deserializer<V> + 'static,
+    ) -> TypedConsumer<K, V> {
+        TypedConsumer { consumer, key: Box::new(key), value: Box::new(value) }
+    }
+
+    /// As [`Consumer::poll`].
+    ///
+    /// # Errors
+    /// Those of `Consumer::poll`. [`Error::Serialization`] where the first record that comes cannot be read as these
+    /// types; it names its place, and comes again until somebody seeks beyond it. One that follows others comes with the
+    /// next poll.
+    pub async fn poll(&self, patience: Duration) -> Result<Vec<TypedRecord<K, V>>, Error> {
+        let mut typed = Vec::new();
+        let mut polled = self.consumer.poll(patience).await?.into_iter();
+        let mut problem = None;
+        for consumed in polled.by_ref() {
+            let Err((offset, error)) = self.read(&consumed.spot, consumed.records, &mut typed) else { continue };
+            self.consumer.seek(consumed.spot.clone(), offset).await?;
+            problem = Some(error);
+            break;
+        }
+        // What comes after it has not been handed over.
+        for rest in polled {
+            if let Some(first) = rest.records.first() {
+                self.consumer.seek(rest.spot.clone(), first.offset).await?;
+            }
+        }
+        problem.filter(|_| typed.is_empty()).map_or(Ok(typed), Err)
+    }
+
+    /// Reads records up to one that cannot be read: its offset, and why.
+    fn read(
+        &self,
+        spot: &Spot,
+        records: Vec<ConsumedRecord>,
+        typed: &mut Vec<TypedRecord<K, V>>,
+    ) -> Result<(), (Offset, Error)> {
+        for record in records {
+            let failed = |error: Error| (record.offset, bad_at(spot, record.offset, &error));
+            let key = (self.key)(&spot.0, record.key.as_ref()).map_err(failed)?;
+            let value = (self.value)(&spot.0, record.value.as_ref()).map_err(failed)?;
+            typed.push(TypedRecord { spot: spot.clone(), key, value, record });
+        }
+        Ok(())
+    }
+}
+
+fn bad_at(spot: &Spot, offset: Offset, error: &Error) -> Error {
+    Error::Serialization(format!("partition {}, offset {offset}: {error}; seek beyond it to go on", spot.1))
 }
 
 #[cfg(test)]

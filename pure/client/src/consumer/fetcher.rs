@@ -119,6 +119,9 @@ pub struct Fetcher {
     questions: BTreeMap<Call, Vec<Spot>>,
     /// Whose turn it is to be polled.
     turn: VecDeque<Spot>,
+    /// Fetches that were answered, and the bytes of records in them.
+    pub answers: u64,
+    pub answered_bytes: u64,
     now: Instant,
 }
 
@@ -172,6 +175,11 @@ impl Fetcher {
 
     pub fn positions(&self) -> BTreeMap<Spot, Position> {
         self.tracks.keys().filter_map(|spot| Some((spot.clone(), self.position(spot)?))).collect()
+    }
+
+    /// What waits to be polled.
+    pub fn buffered_bytes(&self) -> usize {
+        self.tracks.values().map(Track::buffered_bytes).sum()
     }
 
     /// How many offsets lie ahead, as the last answer had it.
@@ -511,6 +519,7 @@ impl Fetcher {
             }
             return;
         }
+        self.answers += 1;
         for topic in &response.responses {
             let by_id =
                 || asked.offsets.iter().find(|(_, ask)| ask.topic == topic.topic_id).map(|(spot, _)| spot.0.clone());
@@ -568,6 +577,7 @@ impl Fetcher {
         track.failed = 0;
         track.end = Some(if read_committed { ends.last_stable_offset } else { ends.high_watermark });
         let Some(Records::Bytes(records)) = &answer.records else { return };
+        self.answered_bytes += records.len() as u64;
         let aborted = answer.aborted_transactions.iter().flatten();
         let aborted = aborted.map(|aborted| (Offset(aborted.first_offset), ProducerId(aborted.producer_id)));
         let aborted = read_committed.then(|| aborted.collect());

@@ -82,6 +82,8 @@ pub struct Group {
     /// What the members said of themselves, where this one leads; and the partition counts it planned with.
     members: Members,
     planned: BTreeMap<Text, i32>,
+    /// The user chose what is read, and the group has no say in it.
+    is_manual: bool,
     not_before: Instant,
     failed: u32,
     closing: bool,
@@ -99,30 +101,38 @@ impl Group {
 
     pub fn subscribe(&mut self, topics: BTreeSet<Text>) {
         self.topics = topics;
+        self.is_manual = false;
     }
 
     /// Leaves without ending: a later subscription joins anew.
     pub fn unsubscribe(&mut self, scene: &mut Scene, fetcher: &mut Fetcher) {
-        self.topics.clear();
-        self.unplaced.clear();
-        if let Some(node) = self.coordinator.filter(|_| !self.member_id.is_empty()) {
+        if let Some(node) = self.coordinator.filter(|_| !self.member_id.is_empty() || self.is_manual) {
             self.auto_commit(scene, node, fetcher);
             self.say_goodbye(scene, node);
         }
+        self.topics.clear();
+        self.unplaced.clear();
+        self.is_manual = false;
         self.member_id = Text::default();
         self.owned.clear();
         self.lose(scene, fetcher);
     }
 
     /// Reads these without being a member, from where the group is.
-    pub fn assign(&mut self, unplaced: BTreeSet<Spot>) {
+    pub fn assign(&mut self, now: Instant, unplaced: BTreeSet<Spot>) {
         self.unplaced = unplaced;
         self.placing = None;
+        self.is_manual = true;
+        self.next_auto_commit = now.plus_ms(self.options.auto_commit_ms.unwrap_or(0));
     }
 
     /// Whether the place of a partition was still to be asked for; it is not any more.
     pub fn is_placed_by_hand(&mut self, spot: &Spot) -> bool {
         self.unplaced.remove(spot)
+    }
+
+    pub fn is_subscribed(&self) -> bool {
+        !self.topics.is_empty()
     }
 
     /// True where that is news.
@@ -185,7 +195,8 @@ impl Group {
 impl Group {
     pub fn next_wake(&self) -> Option<Instant> {
         let beats = self.generation >= 0 && self.heartbeat.is_none();
-        let commits = self.options.auto_commit_ms.filter(|_| self.phase == Phase::Stable && self.is_polled);
+        let may_commit = self.is_polled && (self.phase == Phase::Stable || self.is_manual);
+        let commits = self.options.auto_commit_ms.filter(|_| may_commit);
         let planning = if let Phase::Planning(until) = self.phase { Some(until) } else { None };
         let times = [
             Some(self.not_before),
@@ -217,12 +228,13 @@ impl Group {
             commit.done(scene.events, Err(CommitError::Failed(Failure::NotSent)));
         }
         let has_nothing = self.topics.is_empty() && self.member_id.is_empty() && self.unplaced.is_empty();
-        let is_idle = has_nothing && self.commits.is_empty() && self.held.is_empty();
+        let commits = !self.commits.is_empty() || !self.held.is_empty() || self.commits_by_itself();
+        let is_idle = has_nothing && !commits;
         if is_idle && !self.closing || now < self.not_before {
             return;
         }
         let Some(node) = self.find(scene) else {
-            if self.closing && self.member_id.is_empty() && self.held.is_empty() {
+            if self.closing && self.member_id.is_empty() && self.held.is_empty() && !self.commits_by_itself() {
                 self.phase = Phase::Left;
             }
             return;
@@ -234,6 +246,7 @@ impl Group {
             return self.leave(scene, node, fetcher);
         }
         match self.phase {
+            Phase::Outside if self.is_manual => self.auto_commit_if_due(scene, node, fetcher),
             Phase::Outside if self.is_polled => self.settle(scene, node, fetcher),
             Phase::Outside | Phase::Revoking => self.beat(scene, node),
             Phase::Settling if self.commits.is_empty() => self.join(scene, node),
@@ -401,9 +414,7 @@ impl Group {
             }
         }
         self.beat(scene, node);
-        if self.is_polled && scene.now.at >= self.next_auto_commit {
-            self.auto_commit(scene, node, fetcher);
-        }
+        self.auto_commit_if_due(scene, node, fetcher);
     }
 
     fn beat(&mut self, scene: &mut Scene, node: NodeId) {
@@ -425,11 +436,14 @@ impl Group {
         if matches!(self.phase, Phase::Leaving(_)) || !self.commits.is_empty() {
             return;
         }
-        if !self.owned.is_empty() {
+        if !self.owned.is_empty() || self.is_manual {
             self.auto_commit(scene, node, fetcher);
+            self.is_manual = false;
             let spots = std::mem::take(&mut self.owned);
             self.let_go(&spots, fetcher);
-            scene.events.push_back(ConsumerEvent::Revoked { spots: spots.into_iter().collect() });
+            if !spots.is_empty() {
+                scene.events.push_back(ConsumerEvent::Revoked { spots: spots.into_iter().collect() });
+            }
             if !self.commits.is_empty() {
                 return;
             }
@@ -455,14 +469,26 @@ impl Group {
 
 /// Offsets.
 impl Group {
+    /// Whether positions of what the user assigned are committed.
+    fn commits_by_itself(&self) -> bool {
+        self.is_manual && self.options.auto_commit_ms.is_some()
+    }
+
+    fn auto_commit_if_due(&mut self, scene: &mut Scene, node: NodeId, fetcher: &Fetcher) {
+        if self.is_polled && scene.now.at >= self.next_auto_commit {
+            self.auto_commit(scene, node, fetcher);
+        }
+    }
+
     fn auto_commit(&mut self, scene: &mut Scene, node: NodeId, fetcher: &Fetcher) {
         let Some(interval_ms) = self.options.auto_commit_ms else { return };
         self.next_auto_commit = scene.now.at.plus_ms(interval_ms);
         let positions = fetcher.positions().into_iter();
-        let owned = positions.filter(|(spot, _)| self.owned.contains(spot) && !self.unplaced.contains(spot));
+        let is_owned = |spot: &Spot| self.is_manual || self.owned.contains(spot);
+        let owned = positions.filter(|(spot, _)| is_owned(spot) && !self.unplaced.contains(spot));
         let offsets: BTreeMap<Spot, OffsetAndMetadata> =
             owned.map(|(spot, position)| (spot, position.offset.into())).collect();
-        if !offsets.is_empty() && self.generation >= 0 {
+        if !offsets.is_empty() && (self.is_manual || self.generation >= 0) {
             self.send_commit(scene, node, Commit { number: None, offsets });
         }
     }
@@ -637,7 +663,8 @@ impl Group {
                     | ErrorCode::COORDINATOR_NOT_AVAILABLE
                     | ErrorCode::REBALANCE_IN_PROGRESS)
         );
-        if is_about_member {
+        let is_known = !matches!(code, Err(_) | Ok(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        if is_about_member && !(self.is_manual && is_known) {
             self.judge(scene, fetcher, code);
         }
     }

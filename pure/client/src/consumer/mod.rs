@@ -153,6 +153,26 @@ pub(crate) struct Scene<'a> {
     events: &'a mut VecDeque<ConsumerEvent>,
 }
 
+/// What a consumer has done so far, and what it has at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerMetrics {
+    /// Records that polls have returned.
+    pub records: u64,
+    /// Fetches that were answered, and the bytes of records in them.
+    pub fetches: u64,
+    pub bytes_fetched: u64,
+    /// Bytes that wait to be polled.
+    pub bytes_buffered: usize,
+    pub commits: u64,
+    pub commits_failed: u64,
+    /// How often the group has told it what it has.
+    pub rebalances: u64,
+    /// Partitions that are read.
+    pub partitions: usize,
+    /// Of the partition that is furthest behind, as far as the last answers told.
+    pub lag_max: Option<i64>,
+}
+
 #[derive(Debug)]
 pub struct Consumer {
     cluster: Cluster,
@@ -160,6 +180,7 @@ pub struct Consumer {
     group: Option<Group>,
     events: VecDeque<ConsumerEvent>,
     commits: u64,
+    metrics: ConsumerMetrics,
     /// What names of topics are to match, and what was known of topics when they were looked at last.
     pattern: Option<(Regex, u64)>,
     poll_records_max: usize,
@@ -178,6 +199,7 @@ impl Consumer {
             fetcher: Fetcher::new(options),
             events: VecDeque::new(),
             commits: 0,
+            metrics: ConsumerMetrics::default(),
             pattern: None,
         }
     }
@@ -243,6 +265,9 @@ impl Consumer {
     /// Reads these partitions, each from an offset, from where the group goes on or from where `auto.offset.reset` says,
     /// and no others.
     pub fn assign(&mut self, now: Now, spots: impl IntoIterator<Item = (Spot, Option<Offset>)>) {
+        if self.pattern.is_some() || self.group.as_ref().is_some_and(Group::is_subscribed) {
+            self.unsubscribe(now);
+        }
         self.fetcher.unassign_all();
         let mut unplaced = BTreeSet::new();
         for (spot, from) in spots {
@@ -254,7 +279,7 @@ impl Consumer {
             }
         }
         if let Some(group) = &mut self.group {
-            group.assign(unplaced);
+            group.assign(now.at, unplaced);
         }
         self.drive(now);
     }
@@ -297,6 +322,7 @@ impl Consumer {
             has_room |= frees;
             let Some(consumed) = consumed else { break };
             room -= consumed.records.len();
+            self.metrics.records += consumed.records.len() as u64;
             polled.push(consumed);
         }
         if !polled.is_empty() {
@@ -324,7 +350,27 @@ impl Consumer {
     }
 
     pub fn poll_event(&mut self) -> Option<ConsumerEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let ConsumerEvent::Committed { result, .. } = &event {
+            self.metrics.commits += u64::from(result.is_ok());
+            self.metrics.commits_failed += u64::from(result.is_err());
+        }
+        self.metrics.rebalances += u64::from(matches!(event, ConsumerEvent::Assigned { .. }));
+        Some(event)
+    }
+
+    /// What it has done so far, and what it has at the moment.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        let lags = self.fetcher.assigned().filter_map(|(spot, _)| self.fetcher.lag(spot));
+        ConsumerMetrics {
+            fetches: self.fetcher.answers,
+            bytes_fetched: self.fetcher.answered_bytes,
+            bytes_buffered: self.fetcher.buffered_bytes(),
+            partitions: self.fetcher.assigned().count(),
+            lag_max: lags.max(),
+            ..self.metrics
+        }
     }
 }
 

@@ -168,6 +168,8 @@ pub const TABLE: &[Definition] = &[
     row("transaction.timeout.ms", PRODUCER, "60000", Ms(|s| &mut s.producer.transaction_timeout_ms),
         "After how long a transaction that goes on is aborted"),
     // What consumers have.
+    row("key.deserializer", CONSUMER, "bytes", Other(serializer), "Keys are bytes as they are; a TypedConsumer reads them"),
+    row("value.deserializer", CONSUMER, "bytes", Other(serializer), "The same for values"),
     row("group.id", CONSUMER, "", Other(|s, v| put(&mut s.group.id, Ok(Text::from(v)))), "The group that it is a member of"),
     row("group.instance.id", CONSUMER, "", Other(|s, v| put(&mut s.group.instance_id,
         Ok(Some(Text::from(v)).filter(|id| !id.is_empty())))), "A name that it keeps across restarts (static membership)"),
@@ -246,11 +248,11 @@ fn reset(text: &str) -> Result<Reset, String> {
     }
 }
 
-/// Serializers of Java, by what they do to bytes: nothing.
+/// Serializers and deserializers of Java, by what they do to bytes: nothing.
 fn serializer(_: &mut Settings, name: &str) -> Result<(), String> {
     let name = name.rsplit('.').next().unwrap_or_default();
-    let why = "Java classes cannot be loaded: leave it out, and make a `serial::TypedProducer` with a function";
-    only(name, &["bytes", "ByteArraySerializer", "BytesSerializer"], why)
+    let why = "Java classes cannot be loaded: leave it out, and make a `serial::TypedProducer` or `serial::TypedConsumer` with functions";
+    only(name, &["bytes", "ByteArraySerializer", "BytesSerializer", "ByteArrayDeserializer", "BytesDeserializer"], why)
 }
 
 fn kind(text: &str) -> Result<Option<StoreKind>, String> {
