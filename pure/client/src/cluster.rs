@@ -219,6 +219,11 @@ impl Cluster {
         link.is_ready().then(|| link.load())
     }
 
+    /// In which version the brokers that are connected all take a request.
+    pub fn version(&self, key: ApiKey) -> Option<i16> {
+        self.links.values().filter_map(|(_, link)| link.version(key, ANY_VERSION)).min()
+    }
+
     /// Waits longer after each failure, with some chance in it.
     pub fn backoff_ms(&mut self, failed: u32) -> u64 {
         let range = self.options.retry_backoff_ms;

@@ -16,8 +16,9 @@ mod sasl;
 pub use admin::Admin;
 pub use cluster::{Call, Cluster, Failure, Options, Target};
 pub use consumer::{
-    Assignment, Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerMetrics, ConsumerOptions,
-    GroupMetadata, GroupOptions, Member, Members, OffsetAndMetadata, PartitionAssignor, Position, Reset, Spot,
+    Assignment, Assignor, CommitError, Consumed, ConsumedRecord, Consumer, ConsumerEvent, ConsumerMetrics,
+    ConsumerOptions, GroupMetadata, GroupOptions, GroupProtocol, Member, Members, OffsetAndMetadata, PartitionAssignor,
+    Position, Reset, Spot,
 };
 pub use metadata::{Broker, Partition, Topic};
 pub use producer::{

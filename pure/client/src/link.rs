@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// The highest version of a request that both ends speak, within these.
-    fn version(&self, key: ApiKey, (least, most): Range) -> Option<i16> {
+    pub fn version(&self, key: ApiKey, (least, most): Range) -> Option<i16> {
         let (low, high) = self.versions.get(&key).copied()?;
         let version = high.min(self.cap(key).max(low)).min(protocol::version_max(key)).min(most);
         Some(version).filter(|version| *version >= low.max(least))

@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::options::ConsumerConfig;
 use client::admin::{OffsetAt, Refused};
 use client::{
-    CommitError, ConsumerEvent, ConsumerMetrics, ConsumerOptions, ErrorCode, GroupMetadata, Now, Offset, OffsetAndMetadata, Position,
-    Reset, Spot, Text, Timestamp,
+    CommitError, ConsumerEvent, ConsumerMetrics, ConsumerOptions, ErrorCode, GroupMetadata, Now, Offset,
+    OffsetAndMetadata, Position, Reset, Spot, Text, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::pin::pin;
@@ -186,11 +186,12 @@ impl Consumer {
             ConsumerEvent::Truncated { spot, position, diverged_at } => {
                 return Err(Error::Truncated { spot, position, diverged_at });
             }
-            ConsumerEvent::Refused { code } => {
+            ConsumerEvent::Refused { code, message } => {
                 let group = self.group.as_deref().unwrap_or_default();
-                let error = Error::refused(code, &format!("group `{group}` does not take this consumer"));
+                let why = message.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+                let error = Error::refused(code, &format!("group `{group}` does not take this consumer{why}"));
                 // The next poll is told it again.
-                self.shared.with(|reading, _| reading.events.push_back(ConsumerEvent::Refused { code }))?;
+                self.shared.with(|reading, _| reading.events.push_back(ConsumerEvent::Refused { code, message }))?;
                 return Err(error);
             }
             ConsumerEvent::PollOverdue { .. } | ConsumerEvent::Committed { .. } | ConsumerEvent::Found { .. } => {}

@@ -50,10 +50,11 @@ pub use client::admin::{
     Registered, ReplicaSize, Resource, Roster, VoterListener,
 };
 pub use client::{
-    Acks, Assignment, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerMetrics, ConsumerOptions, ErrorCode, ErrorGroup,
-    GroupMetadata, GroupOptions, LeaderEpoch, Member, Members, NodeId, Offset, OffsetAndMetadata, Options, Partition,
-    PartitionAssignor, PartitionIndex, Partitioner, Partitioning, ProducerMetrics, ProducerOptions, ProducerRecord,
-    Reset, Spot, Text, Timestamp, TimestampType, Topic, TopicId, TransactionError, Uuid, partition_of_key,
+    Acks, Assignment, Assignor, Broker, Codec, Consumed, ConsumedRecord, ConsumerMetrics, ConsumerOptions, ErrorCode,
+    ErrorGroup, GroupMetadata, GroupOptions, GroupProtocol, LeaderEpoch, Member, Members, NodeId, Offset,
+    OffsetAndMetadata, Options, Partition, PartitionAssignor, PartitionIndex, Partitioner, Partitioning,
+    ProducerMetrics, ProducerOptions, ProducerRecord, Reset, Spot, Text, Timestamp, TimestampType, Topic, TopicId,
+    TransactionError, Uuid, partition_of_key,
 };
 pub use consumer::{Consumer, ConsumerRecords, RebalanceListener, RecordStream, Told};
 pub use error::Error;

@@ -470,6 +470,7 @@ fn consumer_options(
         heartbeat_ms: session_timeout_ms / 4,
         assignors: assignors.to_vec(),
         auto_commit_ms: (rng.below(4) > 0).then(|| 20 + rng.below(500)),
+        ..GroupOptions::default()
     };
     ConsumerOptions {
         cluster,

@@ -75,6 +75,7 @@ impl Refused {
                 | ErrorCode::FENCED_LEADER_EPOCH
                 | ErrorCode::UNKNOWN_LEADER_EPOCH
                 | ErrorCode::OFFSET_NOT_AVAILABLE
+                | ErrorCode::STALE_MEMBER_EPOCH
         )
     }
 }

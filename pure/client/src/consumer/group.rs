@@ -3,13 +3,16 @@
 //! Owns the member's place in the group. Must never know what is read; it tells the fetcher which partitions, and from
 //! where. A rebalance begins only while the user polls: what was handed over is dealt with by then.
 
+mod heartbeats;
+
 use super::assignor::{Assignor, Member, Members};
 use super::buffer::Position;
 use super::fetcher::Fetcher;
 use super::offsets::{self, Commit, OffsetAndMetadata};
 use super::protocol::{decode_assignment, decode_subscription, encode_assignment, encode_subscription};
-use super::{CommitError, ConsumerEvent, GroupOptions, Scene, Spot};
+use super::{CommitError, ConsumerEvent, GroupOptions, GroupProtocol, Scene, Spot};
 use crate::cluster::{Call, Cluster, Failure, Target};
+use heartbeats::Heartbeats;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{ErrorCode, Instant, NodeId, Offset, Text};
 use wire::find_coordinator_response::Coordinator;
@@ -71,6 +74,8 @@ pub struct Group {
     /// What it was assigned last, also when it is let go of.
     previous: BTreeSet<Spot>,
     previous_generation: i32,
+    /// What the newer protocol needs beside.
+    heartbeats: Heartbeats,
     heartbeat: Option<Call>,
     next_heartbeat: Instant,
     next_auto_commit: Instant,
@@ -131,8 +136,17 @@ impl Group {
         self.unplaced.remove(spot)
     }
 
+    /// Whose topics match, where the coordinator looks for them.
+    pub fn set_pattern(&mut self, pattern: Option<Text>) {
+        self.heartbeats.pattern = pattern.filter(|_| self.is_newer());
+    }
+
+    fn is_newer(&self) -> bool {
+        self.options.protocol == GroupProtocol::Consumer
+    }
+
     pub fn is_subscribed(&self) -> bool {
-        !self.topics.is_empty()
+        !self.topics.is_empty() || self.heartbeats.pattern.is_some()
     }
 
     /// True where that is news.
@@ -180,7 +194,7 @@ impl Group {
 
     pub fn commit(&mut self, scene: &mut Scene, commit: Commit) {
         let until = scene.now.at.plus_ms(scene.cluster.options.request_timeout_ms);
-        if !self.topics.is_empty() && self.generation < 0 {
+        if self.is_subscribed() && self.generation < 0 {
             return commit.done(scene.events, Err(CommitError::NoMember));
         }
         match self.find(scene) {
@@ -227,7 +241,7 @@ impl Group {
         for (commit, _) in self.held.extract_if(.., |(_, until)| *until <= now) {
             commit.done(scene.events, Err(CommitError::Failed(Failure::NotSent)));
         }
-        let has_nothing = self.topics.is_empty() && self.member_id.is_empty() && self.unplaced.is_empty();
+        let has_nothing = !self.is_subscribed() && self.member_id.is_empty() && self.unplaced.is_empty();
         let commits = !self.commits.is_empty() || !self.held.is_empty() || self.commits_by_itself();
         let is_idle = has_nothing && !commits;
         if is_idle && !self.closing || now < self.not_before {
@@ -247,6 +261,7 @@ impl Group {
         }
         match self.phase {
             Phase::Outside if self.is_manual => self.auto_commit_if_due(scene, node, fetcher),
+            _ if self.is_newer() => self.drive_by_heartbeats(scene, node, fetcher),
             Phase::Outside if self.is_polled => self.settle(scene, node, fetcher),
             Phase::Outside | Phase::Revoking => self.beat(scene, node),
             Phase::Settling if self.commits.is_empty() => self.join(scene, node),
@@ -287,15 +302,28 @@ impl Group {
         spots.extend(self.owned.iter().filter(|spot| !keeps || !self.topics.contains(&spot.0)).cloned());
         spots.retain(|spot| self.owned.contains(spot));
         if !spots.is_empty() {
-            self.phase = Phase::Revoking;
-            scene.events.push_back(ConsumerEvent::Revoked { spots: spots.iter().cloned().collect() });
-            self.revoking = spots;
-            return;
+            return self.revoke(scene, spots);
         }
         self.phase = Phase::Settling;
         if self.commits.is_empty() {
             self.join(scene, node);
         }
+    }
+
+    /// Has the user let go of these.
+    fn revoke(&mut self, scene: &mut Scene, spots: BTreeSet<Spot>) {
+        self.phase = Phase::Revoking;
+        scene.events.push_back(ConsumerEvent::Revoked { spots: spots.iter().cloned().collect() });
+        self.revoking = spots;
+    }
+
+    /// Takes what was added to what this member has.
+    fn take(&mut self, scene: &mut Scene, added: Vec<Spot>, all: Vec<Spot>) {
+        self.unplaced.extend(added.iter().cloned());
+        self.owned.extend(added.iter().cloned());
+        // A question asked for an earlier assignment may have an answer that is out of date by now.
+        self.placing = None;
+        scene.events.push_back(ConsumerEvent::Assigned { generation: self.generation, added, all });
     }
 
     fn let_go(&mut self, spots: &BTreeSet<Spot>, fetcher: &mut Fetcher) {
@@ -318,6 +346,8 @@ impl Group {
         if !spots.is_empty() {
             scene.events.push_back(ConsumerEvent::Lost { spots });
         }
+        self.heartbeats.forget();
+        self.heartbeat = None;
         self.generation = -1;
         self.phase = Phase::Outside;
     }
@@ -451,9 +481,15 @@ impl Group {
         self.phase = self.say_goodbye(scene, node).map_or(Phase::Left, Phase::Leaving);
     }
 
-    /// A static member says nothing, and keeps its place.
+    /// A static member of the classic protocol says nothing, and keeps its place.
     fn say_goodbye(&mut self, scene: &mut Scene, node: NodeId) -> Option<Call> {
-        if self.member_id.is_empty() || self.options.instance_id.is_some() {
+        if self.member_id.is_empty() {
+            return None;
+        }
+        if self.is_newer() {
+            return Some(self.say_last_heartbeat(scene, node));
+        }
+        if self.options.instance_id.is_some() {
             return None;
         }
         let member = MemberIdentity { member_id: self.member_id.clone(), ..Default::default() };
@@ -512,7 +548,8 @@ impl Group {
         if self.unplaced.is_empty() || self.placing.is_some() {
             return;
         }
-        let request = offsets::question(scene.cluster, &self.options.id, &self.unplaced);
+        let member = Some((self.member_id.clone(), self.generation)).filter(|_| self.is_newer() && !self.is_manual);
+        let request = offsets::question(scene.cluster, &self.options.id, member, &self.unplaced);
         let now = scene.now.at;
         self.placing = Some((scene.cluster.call(now, Target::Coordinator(node), request), now));
     }
@@ -558,6 +595,9 @@ impl Group {
         }
         if self.heartbeat == Some(call) {
             self.heartbeat = None;
+            if self.is_newer() {
+                return self.beaten(scene, fetcher, result);
+            }
             let code = result.as_ref().map_err(|failure| *failure).map(error_code);
             // Whether the heartbeat of a generation that has passed failed says nothing.
             if matches!(self.phase, Phase::Stable | Phase::Outside | Phase::Revoking) || code.is_err() {
@@ -593,9 +633,10 @@ impl Group {
                 self.failed = 0;
                 return;
             }
-            if found.error_code == ErrorCode::GROUP_AUTHORIZATION_FAILED && !self.topics.is_empty() {
+            if found.error_code == ErrorCode::GROUP_AUTHORIZATION_FAILED && self.is_subscribed() {
                 self.phase = Phase::Left;
-                return scene.events.push_back(ConsumerEvent::Refused { code: found.error_code });
+                let message = found.error_message.as_ref().map(Text::detached);
+                return scene.events.push_back(ConsumerEvent::Refused { code: found.error_code, message });
             }
             scene.cluster.refresh_soon(scene.now.at);
         }
@@ -614,7 +655,9 @@ impl Group {
             Ok(ErrorCode::NONE) => self.failed = 0,
             Ok(ErrorCode::REBALANCE_IN_PROGRESS) if self.phase == Phase::Stable => self.phase = Phase::Outside,
             Ok(ErrorCode::REBALANCE_IN_PROGRESS) => {}
-            Ok(ErrorCode::ILLEGAL_GENERATION) if !is_waiting => self.lose(scene, fetcher),
+            Ok(ErrorCode::ILLEGAL_GENERATION | ErrorCode::FENCED_MEMBER_EPOCH) if !is_waiting => {
+                self.lose(scene, fetcher)
+            }
             Ok(ErrorCode::UNKNOWN_MEMBER_ID) if !is_waiting => {
                 self.member_id = Text::default();
                 self.lose(scene, fetcher);
@@ -623,7 +666,7 @@ impl Group {
                 code @ (ErrorCode::FENCED_INSTANCE_ID
                 | ErrorCode::GROUP_AUTHORIZATION_FAILED
                 | ErrorCode::INVALID_GROUP_ID),
-            ) => self.refused(scene, fetcher, code),
+            ) => self.refused(scene, fetcher, code, None),
             Ok(ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE) | Err(_) => {
                 self.coordinator = None;
                 self.back_off(scene);
@@ -632,10 +675,10 @@ impl Group {
         }
     }
 
-    fn refused(&mut self, scene: &mut Scene, fetcher: &mut Fetcher, code: ErrorCode) {
+    fn refused(&mut self, scene: &mut Scene, fetcher: &mut Fetcher, code: ErrorCode, message: Option<Text>) {
         self.lose(scene, fetcher);
         self.phase = Phase::Left;
-        scene.events.push_back(ConsumerEvent::Refused { code });
+        scene.events.push_back(ConsumerEvent::Refused { code, message });
     }
 
     fn committed(
@@ -657,6 +700,7 @@ impl Group {
             code,
             Err(_)
                 | Ok(ErrorCode::ILLEGAL_GENERATION
+                    | ErrorCode::FENCED_MEMBER_EPOCH
                     | ErrorCode::UNKNOWN_MEMBER_ID
                     | ErrorCode::FENCED_INSTANCE_ID
                     | ErrorCode::NOT_COORDINATOR
@@ -685,12 +729,12 @@ impl Group {
             }
             code @ (ErrorCode::INCONSISTENT_GROUP_PROTOCOL
             | ErrorCode::INVALID_SESSION_TIMEOUT
-            | ErrorCode::GROUP_MAX_SIZE_REACHED) => return self.refused(scene, fetcher, code),
+            | ErrorCode::GROUP_MAX_SIZE_REACHED) => return self.refused(scene, fetcher, code, None),
             code => return self.judge(scene, fetcher, Ok(code)),
         }
         let chosen = response.protocol_name.as_deref().unwrap_or_default();
         let Some(assignor) = self.options.assignors.iter().find(|assignor| assignor.name() == chosen) else {
-            return self.refused(scene, fetcher, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+            return self.refused(scene, fetcher, ErrorCode::INCONSISTENT_GROUP_PROTOCOL, None);
         };
         self.assignor = assignor.clone();
         self.failed = 0;
@@ -733,14 +777,9 @@ impl Group {
         // What another is to have is let go of first, and then the group meets again.
         self.surplus = self.owned.difference(&assigned).cloned().collect();
         self.phase = if self.surplus.is_empty() { Phase::Stable } else { Phase::Outside };
-        self.unplaced.extend(added.iter().cloned());
-        self.owned.extend(added.iter().cloned());
         self.previous.clone_from(&assigned);
         self.previous_generation = self.generation;
-        // A question asked for an earlier assignment may have an answer that is out of date by now.
-        self.placing = None;
-        let all = assigned.into_iter().collect();
-        scene.events.push_back(ConsumerEvent::Assigned { generation: self.generation, added, all });
+        self.take(scene, added, assigned.into_iter().collect());
     }
 }
 

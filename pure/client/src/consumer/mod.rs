@@ -79,9 +79,23 @@ impl Default for ConsumerOptions {
     }
 }
 
+/// `group.protocol`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// Members meet for each rebalance, and one of them assigns.
+    #[default]
+    Classic,
+    /// The coordinator assigns, and moves what it must without a halt (KIP-848). Its settings replace `session_timeout_ms`,
+    /// `heartbeat_ms` and `assignors`.
+    Consumer,
+}
+
 /// Kafka's names and defaults.
 #[derive(Clone, Debug)]
 pub struct GroupOptions {
+    pub protocol: GroupProtocol,
+    /// `group.remote.assignor`: none takes the coordinator's first.
+    pub remote_assignor: Option<Text>,
     /// `group.id`
     pub id: Text,
     /// `group.instance.id`
@@ -101,6 +115,8 @@ pub struct GroupOptions {
 impl Default for GroupOptions {
     fn default() -> Self {
         GroupOptions {
+            protocol: GroupProtocol::Classic,
+            remote_assignor: None,
             id: Text::default(),
             instance_id: None,
             session_timeout_ms: 45_000,
@@ -142,8 +158,8 @@ pub enum ConsumerEvent {
     NoOffset { spot: Spot },
     /// What was read before `position` is not in the log any more, from `diverged_at` on, and `auto.offset.reset` is none.
     Truncated { spot: Spot, position: Offset, diverged_at: Option<Offset> },
-    /// The group cannot be joined, and trying again will not help.
-    Refused { code: ErrorCode },
+    /// The group cannot be joined, and trying again will not help; with the coordinator's words, where it gave any.
+    Refused { code: ErrorCode, message: Option<Text> },
 }
 
 /// What all parts of a consumer act upon.
@@ -228,6 +244,9 @@ impl Consumer {
     pub fn subscribe_pattern(&mut self, now: Now, pattern: &str) -> Result<(), String> {
         let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| error.to_string())?;
         self.pattern = Some((regex, self.cluster.metadata_epoch()));
+        if let Some(group) = &mut self.group {
+            group.set_pattern(Some(Text::from(pattern)));
+        }
         self.cluster.want_all(now.at, true);
         self.drive(now);
         Ok(())
@@ -236,6 +255,9 @@ impl Consumer {
     fn forget_pattern(&mut self, now: Now) {
         if self.pattern.take().is_some() {
             self.cluster.want_all(now.at, false);
+            if let Some(group) = &mut self.group {
+                group.set_pattern(None);
+            }
         }
     }
 

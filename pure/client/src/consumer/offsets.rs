@@ -71,8 +71,14 @@ pub fn topics(cluster: &Cluster, offsets: &BTreeMap<Spot, OffsetAndMetadata>) ->
     by_topic(offsets.iter().map(|(spot, committed)| (spot, (committed, known(spot))))).map(topic).collect()
 }
 
-/// Asks where a group is in partitions, in the words of older and of newer coordinators.
-pub fn question(cluster: &Cluster, group_id: &Text, spots: &BTreeSet<Spot>) -> OffsetFetchRequest {
+/// Asks where a group is in partitions, in the words of older and of newer coordinators; as a member and its epoch, where
+/// the group wants to know.
+pub fn question(
+    cluster: &Cluster,
+    group_id: &Text,
+    member: Option<(Text, i32)>,
+    spots: &BTreeSet<Spot>,
+) -> OffsetFetchRequest {
     let old = |(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes, ..Default::default() };
     let new = |(name, partition_indexes): (Text, Vec<i32>)| OffsetFetchRequestTopics {
         topic_id: cluster.topic(&name).map_or(Uuid::ZERO, |topic| topic.id),
@@ -80,9 +86,11 @@ pub fn question(cluster: &Cluster, group_id: &Text, spots: &BTreeSet<Spot>) -> O
         partition_indexes,
         ..Default::default()
     };
+    let (member_id, member_epoch) = member.map_or((None, -1), |(id, epoch)| (Some(id), epoch));
     let group = OffsetFetchRequestGroup {
         group_id: group_id.clone(),
-        member_epoch: -1,
+        member_id,
+        member_epoch,
         topics: Some(indexes_by_topic(spots).map(new).collect()),
         ..Default::default()
     };

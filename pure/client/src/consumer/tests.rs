@@ -6,7 +6,7 @@ use crate::LinkId;
 use bytes::{Bytes, BytesMut};
 use record::{Builder, Codec, EndTransaction, Template};
 use types::codec::Reader;
-use types::{LeaderEpoch, NodeId, ProducerEpoch, ProducerId, Timestamp};
+use types::{LeaderEpoch, NodeId, ProducerEpoch, ProducerId, Timestamp, Uuid};
 use wire::api_versions_response::ApiVersion;
 use wire::fetch_response::{FetchableTopicResponse, PartitionData};
 use wire::join_group_response::JoinGroupResponseMember;
@@ -119,6 +119,11 @@ struct Fake {
     committed: i64,
     /// What else the coordinator has to say to a heartbeat.
     heartbeat: ErrorCode,
+    /// Whether the coordinator assigns the partition, in the newer protocol.
+    assigns: bool,
+    /// The follower that the leader has fetches go to, and whose connections are whose.
+    preferred: i32,
+    hosts: BTreeMap<LinkId, String>,
     /// Topics beside `a`.
     topics: Vec<&'static str>,
     /// A fetch that waits for records, and until when.
@@ -138,6 +143,9 @@ impl Fake {
             at_once: 10,
             committed: -1,
             heartbeat: ErrorCode::NONE,
+            assigns: true,
+            preferred: -1,
+            hosts: BTreeMap::new(),
             topics: Vec::new(),
             held: None,
             seen: Vec::new(),
@@ -165,7 +173,7 @@ impl Fake {
         loop {
             self.take_requests();
             let Some((until, link, id, version, fetch)) = self.held.take() else { return };
-            let Some(response) = self.fetch(&fetch, until <= self.now) else {
+            let Some(response) = self.fetch(link, &fetch, until <= self.now) else {
                 self.held = Some((until, link, id, version, fetch));
                 return;
             };
@@ -176,7 +184,10 @@ impl Fake {
     fn take_requests(&mut self) {
         while let Some(transmit) = self.engine.poll_transmit() {
             match transmit {
-                Transmit::Connect { link, .. } => self.engine.handle(self.now(), Event::Connected(link)),
+                Transmit::Connect { link, host, .. } => {
+                    self.hosts.insert(link, host);
+                    self.engine.handle(self.now(), Event::Connected(link));
+                }
                 Transmit::Close { .. } => {}
                 Transmit::Identify { .. } => panic!("no broker here asks who its clients are"),
                 Transmit::Send { link, bytes } => {
@@ -190,7 +201,7 @@ impl Fake {
                         request => {
                             // A connection answers in order.
                             if let Some((_, _, id, version, fetch)) = self.held.take_if(|held| held.1 == link) {
-                                let response = self.fetch(&fetch, true).expect("it waits no longer");
+                                let response = self.fetch(link, &fetch, true).expect("it waits no longer");
                                 self.reply(link, id, version, &response);
                             }
                             let response = self.answer(request);
@@ -216,7 +227,7 @@ impl Fake {
                     min_version: *key.versions().start(),
                     // Names of topics, not their ids.
                     max_version: match key {
-                        ApiKey::Fetch => 12,
+                        ApiKey::Fetch | ApiKey::Metadata => 12,
                         ApiKey::FindCoordinator => 3,
                         key => (*key.versions().end()).min(7),
                     },
@@ -236,6 +247,7 @@ impl Fake {
                     LeaveGroup,
                     OffsetCommit,
                     OffsetFetch,
+                    ConsumerGroupHeartbeat,
                 ];
                 ApiVersionsResponse { api_keys: keys.iter().map(range).collect(), ..Default::default() }.into()
             }
@@ -264,24 +276,43 @@ impl Fake {
     }
 
     fn metadata(&self) -> Response {
-        let broker = MetadataResponseBroker { node_id: 1, host: "b".into(), port: 1, ..Default::default() };
+        let broker = |(node_id, host): (i32, &str)| MetadataResponseBroker {
+            node_id,
+            host: host.into(),
+            port: 1,
+            ..Default::default()
+        };
+        let brokers = [(1, "b"), (2, "follower")].map(broker).to_vec();
         let partition =
             MetadataResponsePartition { leader_id: 1, leader_epoch: self.leader_epoch, ..Default::default() };
         let topic = |name: &&'static str| MetadataResponseTopic {
             name: Some((*name).into()),
             is_internal: name.starts_with('_'),
+            topic_id: Uuid([name.as_bytes()[0]; 16]),
             partitions: vec![partition.clone()],
             ..Default::default()
         };
         let topics = [&["a"][..], &self.topics].concat().iter().map(topic).collect();
-        MetadataResponse { brokers: vec![broker], controller_id: 1, topics, ..Default::default() }.into()
+        MetadataResponse { brokers, controller_id: 1, topics, ..Default::default() }.into()
     }
 
     /// None where there is nothing yet, and still time to wait.
-    fn fetch(&mut self, request: &FetchRequest, is_due: bool) -> Option<Response> {
+    fn fetch(&mut self, link: LinkId, request: &FetchRequest, is_due: bool) -> Option<Response> {
         let asked = &request.topics[0].partitions[0];
         if asked.fetch_offset == self.log.end && !is_due {
             return None;
+        }
+        if self.preferred >= 0 {
+            let host = &self.hosts[&link];
+            self.seen.push(format!("at {host}"));
+            if host == "b" {
+                let preferred_read_replica = self.preferred;
+                let partition =
+                    PartitionData { preferred_read_replica, high_watermark: self.log.end, ..Default::default() };
+                let topic =
+                    FetchableTopicResponse { topic: "a".into(), partitions: vec![partition], ..Default::default() };
+                return Some(FetchResponse { responses: vec![topic], ..Default::default() }.into());
+            }
         }
         self.seen.push(format!("from {}", asked.fetch_offset));
         let end = self.log.end.min(asked.fetch_offset + self.at_once);
@@ -327,6 +358,24 @@ impl Fake {
                 SyncGroupResponse { assignment, ..Default::default() }.into()
             }
             Request::Heartbeat(_) => HeartbeatResponse { error_code: self.heartbeat, ..Default::default() }.into(),
+            Request::ConsumerGroupHeartbeat(request) => {
+                use wire::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
+                let owns = request.topic_partitions.map_or("as before".to_owned(), |owned| owned.len().to_string());
+                let pattern = request.subscribed_topic_regex.map(|pattern| format!(" for {pattern}"));
+                self.seen.push(format!("{} owns {owns}{}", request.member_epoch, pattern.unwrap_or_default()));
+                let own =
+                    TopicPartitions { topic_id: Uuid([b'a'; 16]), partitions: vec![0], ..TopicPartitions::default() };
+                let topic_partitions = if self.assigns { vec![own] } else { Vec::new() };
+                ConsumerGroupHeartbeatResponse {
+                    error_code: self.heartbeat,
+                    error_message: Some("the words of the coordinator".into()),
+                    member_epoch: request.member_epoch.max(7).min(request.member_epoch.saturating_add(7)),
+                    heartbeat_interval_ms: 1000,
+                    assignment: Some(Assignment { topic_partitions, ..Default::default() }),
+                    ..Default::default()
+                }
+                .into()
+            }
             Request::LeaveGroup(_) => LeaveGroupResponse::default().into(),
             Request::OffsetCommit(request) => {
                 self.committed = request.topics[0].partitions[0].committed_offset;
@@ -552,6 +601,111 @@ fn a_pattern_takes_in_topics_that_come_later() {
     fake.engine.release(fake.now());
     fake.pass(1000);
     assert_eq!(assigned(&mut fake), ["a", "ab", "ac"]);
+}
+
+#[test]
+fn assigned_partitions_are_committed_by_themselves() {
+    let mut fake = Fake::new(member(Assignor::Range));
+    fake.log = 0..5;
+    fake.engine.assign(fake.now(), [(spot(), Some(Offset(0)))]);
+    fake.pass(1000);
+    assert_eq!(fake.poll(), [0, 1, 2, 3, 4]);
+    fake.seen.clear();
+    fake.pass(10_000);
+    assert_eq!(fake.asked_of_group(), "", "what was handed over may not be dealt with yet");
+    assert_eq!(fake.poll(), []);
+    fake.pass(100);
+    assert_eq!(fake.asked_of_group(), "OffsetCommit of 5");
+    fake.log = 0..7;
+    fake.pass(100);
+    assert_eq!(fake.poll(), [5, 6]);
+    fake.engine.close(fake.now());
+    fake.pass(100);
+    assert_eq!(fake.asked_of_group(), "OffsetCommit of 7");
+    assert!(fake.engine.is_closed());
+    fake.events();
+    let metrics = fake.engine.metrics();
+    assert_eq!((metrics.records, metrics.commits, metrics.rebalances, metrics.lag_max), (7, 2, 0, Some(0)));
+    assert!(metrics.fetches >= 2 && metrics.bytes_fetched > 0 && metrics.bytes_buffered == 0, "{metrics:?}");
+}
+
+fn newer_member() -> ConsumerOptions {
+    let mut options = member(Assignor::Range);
+    options.group.as_mut().expect("it has one").protocol = GroupProtocol::Consumer;
+    options
+}
+
+#[test]
+fn by_heartbeats_a_member_lets_go_before_it_says_so() {
+    let mut fake = Fake::new(newer_member());
+    fake.log = 0..5;
+    fake.engine.subscribe(fake.now(), ["a".into()]);
+    assert_eq!(fake.poll(), []);
+    fake.pass(500);
+    let joined = "ConsumerGroupHeartbeat 0 owns 0 ConsumerGroupHeartbeat 7 owns 1 OffsetFetch";
+    let asked = fake.asked_of_group();
+    assert!(asked.starts_with(joined), "{asked}");
+    assert_eq!(fake.poll(), [0, 1, 2, 3, 4]);
+    fake.pass(1000);
+    assert_eq!(fake.asked_of_group(), "ConsumerGroupHeartbeat 7 owns as before");
+    fake.assigns = false;
+    fake.pass(3000);
+    assert!(!fake.events().contains(&ConsumerEvent::Revoked { spots: vec![spot()] }), "nobody polls");
+    fake.seen.clear();
+    assert_eq!(fake.poll(), []);
+    fake.pass(3000);
+    assert!(fake.events().contains(&ConsumerEvent::Revoked { spots: vec![spot()] }));
+    let asked = fake.asked_of_group();
+    assert!(asked.starts_with("OffsetCommit of 5") && !asked.contains("owns 0"), "{asked}");
+    fake.engine.release(fake.now());
+    fake.pass(10);
+    assert!(fake.asked_of_group().contains("ConsumerGroupHeartbeat 7 owns 0"));
+    fake.engine.close(fake.now());
+    fake.pass(10);
+    assert!(fake.asked_of_group().ends_with("ConsumerGroupHeartbeat -1 owns as before"));
+    assert!(fake.engine.is_closed());
+}
+
+#[test]
+fn by_heartbeats_who_is_fenced_joins_again_and_who_is_refused_does_not() {
+    let mut fake = Fake::new(newer_member());
+    fake.engine.subscribe_pattern(fake.now(), "a.*").expect("it is a pattern");
+    fake.poll();
+    fake.pass(500);
+    let asked = fake.asked_of_group();
+    assert!(asked.contains("ConsumerGroupHeartbeat 0 owns 0 for a.* "), "{asked}");
+    fake.events();
+    fake.heartbeat = ErrorCode::FENCED_MEMBER_EPOCH;
+    fake.pass(990);
+    fake.heartbeat = ErrorCode::NONE;
+    fake.pass(500);
+    assert!(fake.asked_of_group().contains("ConsumerGroupHeartbeat 0 owns 0 for a.* "));
+    let events = fake.events();
+    assert!(matches!(&events[..2], [ConsumerEvent::Lost { .. }, ConsumerEvent::Assigned { .. }]), "{events:?}");
+    fake.heartbeat = ErrorCode::INVALID_REGULAR_EXPRESSION;
+    fake.pass(2000);
+    let (code, message) = (fake.heartbeat, Some("the words of the coordinator".into()));
+    assert_eq!(fake.events().pop(), Some(ConsumerEvent::Refused { code, message }));
+    fake.seen.clear();
+    fake.pass(5000);
+    assert_eq!(fake.asked_of_group(), "");
+}
+
+#[test]
+fn the_nearest_replica_is_read_until_it_fails() {
+    let mut fake = Fake::new(ConsumerOptions { rack: "here".into(), ..ConsumerOptions::default() });
+    fake.preferred = 2;
+    fake.log = 0..3;
+    fake.engine.assign(fake.now(), [(spot(), Some(Offset(0)))]);
+    fake.pass(100);
+    assert_eq!(fake.poll(), [0, 1, 2]);
+    assert_eq!(fake.asked(), "Fetch at b Fetch at follower from 0 Fetch");
+    // Whether what it does not have is gone, its leader is asked.
+    fake.preferred = -1;
+    fake.log = 0..2;
+    fake.pass(1000);
+    let asked = fake.asked();
+    assert!(asked.starts_with("from 3 Fetch from 3 ListOffsets"), "{asked}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::Duration;
 use vltava_client::{
-    CONSUMER, Consumed, Consumer, ConsumerConfig, ConsumerOptions, ConsumerRecords, Error, GroupOptions, Offset, OffsetAt,
-    Reset, Spot, Text, Topic,
+    CONSUMER, Consumed, Consumer, ConsumerConfig, ConsumerOptions, ConsumerRecords, Error, GroupOptions, Offset,
+    OffsetAt, Reset, Spot, Text, Topic,
 };
 
 /// How long a poll waits before the end and the signal are looked at again.

@@ -9,7 +9,7 @@ use crate::clock::seed;
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::security::{Login, Security, Source, TokenSupplier};
-use client::{Acks, Codec, ConsumerOptions, GroupOptions, Options, ProducerOptions, SaslMechanism};
+use client::{Acks, Codec, ConsumerOptions, GroupOptions, GroupProtocol, Options, ProducerOptions, SaslMechanism};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -204,6 +204,15 @@ impl Kind for ConsumerOptions {
 
     fn build(settings: Settings) -> Result<ConsumerOptions, String> {
         let Settings { cluster, consumer, mut group, given, .. } = settings;
+        let (other, of_one) = match group.protocol {
+            GroupProtocol::Classic => ("consumer", &["group.remote.assignor"][..]),
+            GroupProtocol::Consumer => {
+                ("classic", &["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"][..])
+            }
+        };
+        if let Some(name) = of_one.iter().find(|name| given.contains(*name)) {
+            return Err(format!("{name} has a meaning with group.protocol={other} alone: leave it out, or set that"));
+        }
         let (heartbeat, session) = (group.heartbeat_ms, group.session_timeout_ms);
         if heartbeat >= session {
             return Err(format!(

@@ -5,7 +5,7 @@ use super::Settings;
 use super::value::*;
 use crate::admin::addresses;
 use crate::security::{Kind as StoreKind, Secret, tls};
-use client::{Acks, Assignor, Codec, Partitioning, Reset, SaslMechanism, Text};
+use client::{Acks, Assignor, Codec, GroupProtocol, Partitioning, Reset, SaslMechanism, Text};
 
 /// Whose options these are.
 pub const PRODUCER: u8 = 1;
@@ -173,6 +173,11 @@ pub const TABLE: &[Definition] = &[
     row("group.id", CONSUMER, "", Other(|s, v| put(&mut s.group.id, Ok(Text::from(v)))), "The group that it is a member of"),
     row("group.instance.id", CONSUMER, "", Other(|s, v| put(&mut s.group.instance_id,
         Ok(Some(Text::from(v)).filter(|id| !id.is_empty())))), "A name that it keeps across restarts (static membership)"),
+    row("group.protocol", CONSUMER, "classic", Other(|s, v| put(&mut s.group.protocol,
+        choice(v, &[("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)]))),
+        "Who assigns: a member, when all have met (classic), or the coordinator, step by step (consumer)"),
+    row("group.remote.assignor", CONSUMER, "", Other(|s, v| put(&mut s.group.remote_assignor,
+        Ok(Some(Text::from(v)).filter(|name| !name.is_empty())))), "By which rules the coordinator assigns; empty is its first"),
     row("session.timeout.ms", CONSUMER, "45000", Ms(|s| &mut s.group.session_timeout_ms), "When its place is lost"),
     row("heartbeat.interval.ms", CONSUMER, "3000", Ms(|s| &mut s.group.heartbeat_ms), "How often it says that it lives"),
     row("max.poll.interval.ms", CONSUMER, "300000", Ms(|s| &mut s.group.poll_interval_max_ms), "The time between two polls"),

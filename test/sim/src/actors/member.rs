@@ -141,7 +141,7 @@ impl GroupMember {
                     panic!("{}-{} is read by nobody who has no reset policy", spot.0, spot.1)
                 }
                 // A crash may bring back the member that this one took the place of; its operator starts it again.
-                ConsumerEvent::Refused { code } => {
+                ConsumerEvent::Refused { code, .. } => {
                     assert!(code == ErrorCode::FENCED_INSTANCE_ID, "{} refuses a member: {code}", self.group);
                     self.leaving = true;
                 }
