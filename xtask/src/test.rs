@@ -51,7 +51,7 @@ pub fn run(options: &[String]) -> Result<(), String> {
     if !skipped {
         parts.push((
             "foreign clients",
-            words("test --package vltava-conform --test clients --test restarts --test kafka --no-fail-fast -- --include-ignored"),
+            words("test --package vltava-conform --test clients --test restarts --test mixed --test kafka --no-fail-fast -- --include-ignored"),
         ));
     }
     for (name, arguments) in parts {
