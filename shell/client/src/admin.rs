@@ -298,6 +298,10 @@ impl Client {
         let timeout_ms = self.options.api_timeout_ms;
         let request = question.request();
         self.shared.with(|asking, now| {
+            // Who did not connect at first knows no node yet that an answer may name.
+            if asking.engine.cluster.metadata_epoch() == 0 {
+                asking.engine.cluster.learn(now.at);
+            }
             let task = asking.engine.ask(now.at, target, request, timeout_ms);
             asking.open.insert(task, reply);
         })?;

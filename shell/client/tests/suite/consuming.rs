@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use vltava_client::{
-    Assignor, Client, Consumer, ConsumerOptions, Error, ErrorCode, GroupOptions, Offset, PartitionIndex,
-    ProducerRecord, RebalanceListener, Reset, Spot, Timestamp, Told,
+    Assignor, Client, Consumer, ConsumerConfig, ConsumerOptions, Error, ErrorCode, GroupOptions, Offset,
+    PartitionIndex, ProducerRecord, RebalanceListener, Reset, Spot, Timestamp, Told,
 };
 
 /// Writes the numbers from 0 on, into both partitions in turn; each number is the record's time, too.
@@ -73,7 +73,9 @@ fn a_poll_brings_several_partitions_up_to_its_maximum() {
         consumer.resume([spots[0].clone()])?;
         assert_eq!(places(&consumer, 10).await?, (0..10).map(|at| (0, at)).collect::<Vec<_>>());
         consumer.seek_to_end([spots[0].clone()]).await?;
-        assert!(consumer.poll(Duration::from_millis(800)).await?.is_empty());
+        while consumer.position(&spots[0])?.is_none() {
+            assert!(consumer.poll(Duration::from_millis(100)).await?.is_empty());
+        }
         assert_eq!(consumer.position(&spots[0])?, Some(Offset(10)));
         let nowhere: Spot = ("nowhere".into(), PartitionIndex(0));
         assert_eq!(consumer.pause([nowhere.clone()]), Err(Error::NotAssigned { spot: nowhere }));
@@ -130,6 +132,10 @@ impl Notes {
         self.0.lock().expect("nobody panics").push(format!("{what} {}", spots.join(" ")));
     }
 
+    fn all(&self) -> Vec<String> {
+        self.0.lock().expect("nobody panics").clone()
+    }
+
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().expect("nobody panics"))
     }
@@ -170,7 +176,9 @@ fn listeners_commit_what_is_taken_away() {
             other.set_listener(others.clone()).await;
             other.subscribe([topic()]).await?;
             let start = std::time::Instant::now();
-            while one.assignment()?.len() != 1 || other.assignment()?.len() != 1 {
+            // Listeners are told in the poll after.
+            let is_told = || notes.all().len() >= 2 && others.all().last().is_some_and(|last| last != "assigned ");
+            while one.assignment()?.len() != 1 || other.assignment()?.len() != 1 || !is_told() {
                 assert!(start.elapsed() < PATIENCE, "{:?} {:?}", one.assignment(), other.assignment());
                 // What was committed is not read again.
                 assert!(one.poll(Duration::from_millis(50)).await?.is_empty());
@@ -252,6 +260,103 @@ fn a_static_member_that_comes_back_keeps_its_partitions() {
         assert_eq!(places(&again, 2).await?, [(0, 2), (1, 2)]);
         let after = again.group_metadata()?.expect("it has a group");
         assert_eq!((after.generation, after.instance_id), (before.generation, before.instance_id));
+        again.close().await;
+        Ok(())
+    });
+}
+
+fn configured(bootstrap: &str, options: &[(&str, &str)]) -> Result<Consumer, Error> {
+    let group = readers();
+    let own = [("bootstrap.servers", bootstrap), ("group.id", &*group), ("auto.offset.reset", "earliest")];
+    let mut config = ConsumerConfig::from_map(own.into_iter().chain(options.iter().copied()))?;
+    config.options.cluster.metadata_max_age_ms = 300;
+    Consumer::new(config)
+}
+
+#[test]
+fn assigned_partitions_are_committed_by_themselves() {
+    with_cluster(async |bootstrap| {
+        let client = Client::connect(&bootstrap).await?;
+        write(&client, 6).await?;
+        let consumer = configured(&bootstrap, &[("auto.commit.interval.ms", "100")])?;
+        consumer.assign([(spot(0), None), (spot(1), None)]).await?;
+        places(&consumer, 6).await?;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(consumer.poll(Duration::from_millis(500)).await?.is_empty());
+        let all = BTreeMap::from([(spot(0), Offset(3)), (spot(1), Offset(3))]);
+        assert_eq!(consumer.committed([spot(0), spot(1)]).await?, all);
+        let metrics = consumer.metrics();
+        assert_eq!((metrics.records, metrics.partitions, metrics.lag_max), (6, 2, Some(0)));
+        assert!(metrics.commits > 0 && metrics.commits_failed == 0, "{metrics:?}");
+        write(&client, 2).await?;
+        places(&consumer, 2).await?;
+        assert!(consumer.close_within(PATIENCE).await);
+        assert_eq!(client.committed_offsets(readers()).await?.into_values().collect::<Vec<_>>(), [Offset(4); 2]);
+        Ok(())
+    });
+}
+
+#[test]
+fn by_duration_begins_with_what_is_young() {
+    with_cluster(async |bootstrap| {
+        let client = Client::connect(&bootstrap).await?;
+        write(&client, 4).await?;
+        produce(&client, vec![record(0, "new")]).await?;
+        let consumer = configured(&bootstrap, &[("auto.offset.reset", "by_duration:PT1H")])?;
+        consumer.assign([(spot(0), None), (spot(1), None)]).await?;
+        assert_eq!(places(&consumer, 1).await?, [(0, 2)]);
+        Ok(())
+    });
+}
+
+/// Polls both until each has one partition, and nothing is read twice.
+async fn share(one: &Consumer, other: &Consumer) -> Result<(), Error> {
+    let start = std::time::Instant::now();
+    while one.assignment()?.len() != 1 || other.assignment()?.len() != 1 {
+        assert!(start.elapsed() < PATIENCE, "{:?} {:?}", one.assignment(), other.assignment());
+        assert!(one.poll(Duration::from_millis(50)).await?.is_empty(), "it is read again");
+        assert!(other.poll(Duration::from_millis(50)).await?.is_empty(), "it is read again");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_newer_protocol_shares_what_there_is() {
+    with_cluster(async |bootstrap| {
+        let client = Client::connect(&bootstrap).await?;
+        write(&client, 6).await?;
+        let newer = ("group.protocol", "consumer");
+        let one = configured(&bootstrap, &[newer, ("group.remote.assignor", "uniform")])?;
+        one.subscribe([topic()]).await?;
+        if !is_outside() {
+            let refused = one.poll(PATIENCE).await.expect_err("these brokers do not know it");
+            assert_eq!(refused.code(), Some(ErrorCode::UNSUPPORTED_VERSION));
+            assert!(refused.to_string().contains("group.protocol=classic"), "{refused}");
+            return Ok(());
+        }
+        places(&one, 6).await?;
+        let other = configured(&bootstrap, &[newer, ("group.instance.id", "other")])?;
+        other.subscribe_pattern(&format!("{}.*", topic())).await?;
+        share(&one, &other).await?;
+        write(&client, 2).await?;
+        assert_eq!(places(&one, 1).await?.len() + places(&other, 1).await?.len(), 2);
+        let twin = configured(&bootstrap, &[newer, ("group.instance.id", "other")])?;
+        twin.subscribe([topic()]).await?;
+        let refused = twin.poll(PATIENCE).await.expect_err("its name is taken");
+        assert_eq!(refused.code(), Some(ErrorCode::UNRELEASED_INSTANCE_ID));
+        one.close().await;
+        other.close().await;
+        assert_eq!(client.committed_offsets(readers()).await?.into_values().collect::<Vec<_>>(), [Offset(4); 2]);
+        let again = configured(&bootstrap, &[newer, ("group.instance.id", "other")])?;
+        again.subscribe([topic()]).await?;
+        let start = std::time::Instant::now();
+        while again.assignment()?.len() != 2 {
+            assert!(start.elapsed() < PATIENCE, "{:?}", again.assignment());
+            assert!(again.poll(Duration::from_millis(50)).await?.is_empty(), "it is read again");
+        }
+        let bad = configured(&bootstrap, &[newer, ("group.remote.assignor", "nobody's")])?;
+        bad.subscribe([topic()]).await?;
+        assert_eq!(bad.poll(PATIENCE).await.expect_err("no such").code(), Some(ErrorCode::UNSUPPORTED_ASSIGNOR));
         again.close().await;
         Ok(())
     });

@@ -4,7 +4,7 @@ use crate::harness::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use vltava_client::serial::{TypedProducer, json, number};
+use vltava_client::serial::{TypedConsumer, TypedProducer, json, number, read_json, read_number};
 use vltava_client::{
     Client, ConfigChange, ConsumerOptions, Error, ErrorCode, Offset, PartitionIndex, Partitioner, Partitioning,
     Producer, ProducerConfig, ProducerRecord, Resource, Timestamp, Topic,
@@ -154,11 +154,20 @@ fn types_are_sent_and_read() {
         let producer = TypedProducer::new(Producer::new(config(&bootstrap, &[]))?, number::<i64>, json::<Vec<&str>>);
         let record = ProducerRecord { topic: topic(), partition: Some(PartitionIndex(0)), ..ProducerRecord::default() };
         producer.send(record, Some(&7_i64), Some(&vec!["Vltava", "Labe"])).await?.await?;
-        let consumer = Client::connect(&bootstrap).await?.consumer(ConsumerOptions::default());
+        let client = Client::connect(&bootstrap).await?;
+        let consumer = client.consumer(ConsumerOptions::default());
         consumer.assign([(spot(0), Some(Offset(0)))]).await?;
         let read = read(&consumer, 1).await?;
         assert_eq!(read[0].key.as_deref(), Some(&7_i64.to_be_bytes()[..]));
         assert_eq!(read[0].value.as_deref(), Some(&br#"["Vltava","Labe"]"#[..]));
+        consumer.seek(spot(0), Offset(0)).await?;
+        let typed = TypedConsumer::new(consumer, read_number::<i64>, read_json::<Vec<String>>);
+        let read = typed.poll(PATIENCE).await?;
+        assert_eq!((read[0].key, &read[0].value[..]), (Some(7), &["Vltava".to_owned(), "Labe".to_owned()][..]));
+        produce(&client, vec![ProducerRecord::new(topic(), "no JSON").partition(0)]).await?;
+        let bad = typed.poll(PATIENCE).await.expect_err("it is no JSON");
+        assert!(bad.to_string().starts_with("partition 0, offset 1: "), "{bad}");
+        assert_eq!(typed.poll(PATIENCE).await.expect_err("nobody has gone on"), bad);
         Ok(())
     });
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vltava_client::{
-    Client, ConsumerOptions, Error, ErrorCode, ErrorGroup, FeatureChange, GroupMetadata, Offset, Producer,
+    Client, ConsumerOptions, Error, ErrorCode, ErrorGroup, FeatureChange, GroupMetadata, Offset, OffsetAt, Producer,
     ProducerConfig,
 };
 
@@ -61,6 +61,26 @@ async fn commits_and_aborts(client: &Client, bootstrap: &str) -> Result<(), Erro
     while client.committed_offsets(readers()).await? != BTreeMap::from([(spot(0), Offset(7))]) {
         assert!(Instant::now() < end, "{:?}", client.committed_offsets(readers()).await?);
     }
+    Ok(())
+}
+
+/// Whoever reads what is committed waits for what is open, and passes over what was aborted.
+async fn isolates(client: &Client, bootstrap: &str) -> Result<(), Error> {
+    let end = client.list_offsets([spot(0)], OffsetAt::Latest).await?[&spot(0)];
+    let consumer = client.consumer(ConsumerOptions { read_committed: true, ..ConsumerOptions::default() });
+    consumer.assign([(spot(0), end)]).await?;
+    let producer = producer(bootstrap, "three")?;
+    producer.init_transactions().await?;
+    for (value, commits) in [("aborted", false), ("kept", true)] {
+        producer.begin_transaction()?;
+        producer.send(record(0, value)).await?;
+        producer.flush().await;
+        assert!(consumer.poll(Duration::from_millis(200)).await?.is_empty(), "it is open");
+        if commits { producer.commit_transaction().await? } else { producer.abort_transaction().await? }
+    }
+    let values: Vec<_> = read(&consumer, 1).await?.into_iter().filter_map(|record| record.value).collect();
+    assert_eq!(values, ["kept"]);
+    producer.close().await;
     Ok(())
 }
 
@@ -134,6 +154,7 @@ fn transactions_are_whole_in_every_version() {
             fences(&client, &bootstrap).await?;
             client.delete_group(readers()).await?;
         }
+        isolates(&client, &bootstrap).await?;
         let consumer = client.consumer(ConsumerOptions::default());
         consumer.assign([(spot(0), Some(Offset(0)))]).await?;
         let values: Vec<_> = read(&consumer, 4).await?.into_iter().filter_map(|record| record.value).collect();
