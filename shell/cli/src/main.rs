@@ -3,6 +3,7 @@
 
 mod commands;
 mod health;
+mod kafka;
 mod plan;
 mod problem;
 mod reassign;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 /// An event streaming platform that Kafka's clients use unchanged.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = problem::EXIT_CODES)]
+#[command(version, propagate_version = true, after_help = problem::END_OF_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +44,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(done) = kafka::run(&words) {
+        return finish(done);
+    }
     let done = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Topic(topic) => return finish(topic.run()),

@@ -4,8 +4,13 @@ use crate::survey::{name, some};
 use std::process::ExitCode;
 use vltava_client::{Each, Error, ErrorCode, Spot};
 
-/// What the exit codes mean; shown by `--help`.
-pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, or done in part; 2 wrong words on the \
+/// Kafka's tools, and what the exit codes mean; shown by `--help`.
+pub const END_OF_HELP: &str =
+    "Kafka's own tools take Kafka's own options: vltava kafka-topics, kafka-console-producer, \
+kafka-console-consumer, kafka-consumer-groups, kafka-configs, kafka-get-offsets, kafka-delete-records, \
+kafka-reassign-partitions, kafka-leader-election, kafka-log-dirs; links of these names to this program do as well.
+
+Exit codes: 0 done; 1 refused or failed, or done in part; 2 wrong words on the \
 command line; 3 no broker answers; 4 there is no such topic, partition, group, broker or setting.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

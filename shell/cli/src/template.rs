@@ -6,7 +6,7 @@ use vltava_client::{Bytes, ConsumedRecord, PartitionIndex, ProducerRecord, Spot,
 
 /// What a template may hold.
 const HELP: &str =
-    "%k %v %K %S %h %t %p %o %T %% and \\n \\r \\t \\0 \\xHH \\\\; `vltava consume --help` says what they are";
+    "%k %v %K %S %h %H %t %p %o %T %% and \\n \\r \\t \\0 \\xHH \\\\; `vltava consume --help` says what they are";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -18,6 +18,8 @@ enum Part {
     /// Four bytes, the most significant first, as kcat prints them.
     ValueSizeBinary,
     Headers,
+    /// As kafka-console-consumer prints them.
+    ConsoleHeaders,
     Topic,
     Partition,
     Offset,
@@ -26,7 +28,10 @@ enum Part {
 
 /// A template such as `%p %o %k=%v`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template {
+    parts: Vec<Part>,
+    null: Vec<u8>,
+}
 
 impl Template {
     pub fn parse(text: &str) -> Result<Template, String> {
@@ -45,6 +50,7 @@ impl Template {
                 ('%', Some('S')) => Part::ValueSize,
                 ('%', Some('R')) => Part::ValueSizeBinary,
                 ('%', Some('h')) => Part::Headers,
+                ('%', Some('H')) => Part::ConsoleHeaders,
                 ('%', Some('t')) => Part::Topic,
                 ('%', Some('p')) => Part::Partition,
                 ('%', Some('o')) => Part::Offset,
@@ -73,30 +79,37 @@ impl Template {
         }
         parts.push(Part::Text(plain));
         parts.retain(|part| *part != Part::Text(Vec::new()));
-        Ok(Template(parts))
+        Ok(Template { parts, null: Vec::new() })
     }
 
     /// Ends each record with this, unless the template does so itself.
     pub fn ended(mut self, end: &[u8]) -> Template {
-        if !matches!(self.0.last(), Some(Part::Text(text)) if text.ends_with(end)) {
-            self.0.push(Part::Text(end.to_vec()));
+        if !matches!(self.parts.last(), Some(Part::Text(text)) if text.ends_with(end)) {
+            self.parts.push(Part::Text(end.to_vec()));
         }
         self
+    }
+
+    /// Prints this for a key or value that is null.
+    pub fn with_null(self, null: &[u8]) -> Template {
+        Template { null: null.to_vec(), ..self }
     }
 
     pub fn print(&self, (topic, partition): &Spot, record: &ConsumedRecord, out: &mut Vec<u8>) {
         let size =
             |part: &Option<Bytes>| part.as_ref().map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
-        for part in &self.0 {
+        for part in &self.parts {
             // Writing to a vector cannot fail.
             let _ = match part {
                 Part::Text(text) => out.write_all(text),
-                Part::Key => out.write_all(record.key.as_deref().unwrap_or_default()),
-                Part::Value => out.write_all(record.value.as_deref().unwrap_or_default()),
+                Part::Key => out.write_all(record.key.as_deref().unwrap_or(&self.null)),
+                Part::Value => out.write_all(record.value.as_deref().unwrap_or(&self.null)),
                 Part::KeySize => write!(out, "{}", size(&record.key)),
                 Part::ValueSize => write!(out, "{}", size(&record.value)),
                 Part::ValueSizeBinary => out.write_all(&size(&record.value).to_be_bytes()),
-                Part::Headers => out.write_all(headers(record).as_bytes()),
+                Part::Headers => out.write_all(headers(record, "=").as_bytes()),
+                Part::ConsoleHeaders if record.headers.is_empty() => out.write_all(b"NO_HEADERS"),
+                Part::ConsoleHeaders => out.write_all(headers(record, ":").as_bytes()),
                 Part::Topic => out.write_all(topic.as_str().as_bytes()),
                 Part::Partition => write!(out, "{partition}"),
                 Part::Offset => write!(out, "{}", record.offset),
@@ -106,9 +119,9 @@ impl Template {
     }
 }
 
-fn headers(record: &ConsumedRecord) -> String {
+fn headers(record: &ConsumedRecord, is: &str) -> String {
     let header = |(name, value): &(vltava_client::Text, Option<Bytes>)| match value {
-        Some(value) => format!("{name}={}", String::from_utf8_lossy(value)),
+        Some(value) => format!("{name}{is}{}", String::from_utf8_lossy(value)),
         None => name.to_string(),
     };
     record.headers.iter().map(header).collect::<Vec<_>>().join(",")

@@ -2,6 +2,7 @@
 
 mod admin;
 mod cluster;
+mod kafka;
 mod world;
 
 use expect_test::{Expect, expect};
@@ -199,7 +200,7 @@ fn records() {
             For more information, try '--help'.
             exit 2
             $ consume rivers --format %x
-            error: invalid value '%x' for '--format <TEMPLATE>': %x means nothing here; there are %k %v %K %S %h %t %p %o %T %% and \n \r \t \0 \xHH \\; `vltava consume --help` says what they are
+            error: invalid value '%x' for '--format <TEMPLATE>': %x means nothing here; there are %k %v %K %S %h %H %t %p %o %T %% and \n \r \t \0 \xHH \\; `vltava consume --help` says what they are
 
             For more information, try '--help'.
             exit 2

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vltava_client::{
     CONSUMER, Consumed, Consumer, ConsumerConfig, ConsumerOptions, ConsumerRecords, Error, GroupOptions, Offset,
     OffsetAt, Reset, Spot, Text, Topic,
@@ -30,7 +30,8 @@ const OUT_BYTES: usize = 256 << 10;
 /// committed; what is printed is then committed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In --format, as in kcat: %k key, %v or %s value, %K and %S their sizes, %h headers, %t topic, %p partition,
+    after_help = "In --format, as in kcat: %k key, %v or %s value, %K and %S their sizes, %h headers (%H as Kafka's tools show
+them), %t topic, %p partition,
 %o offset, %T timestamp in ms, %% a percent sign; \\n \\r \\t \\0 \\xHH \\\\.
 With --json each line is an object; keys and values that are no UTF-8 are key_base64 and value_base64.
 
@@ -74,6 +75,15 @@ pub struct Consume {
     /// What ends a record, unless the template does
     #[arg(long, short = 'D', value_name = "TEXT", default_value = "\\n", value_parser = escaped)]
     delimiter: String,
+    /// What stands for a key or value that is null
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "json")]
+    null_marker: String,
+    /// Fail when nothing has come for so long
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    idle_ms: Option<u64>,
+    /// Say at the end on standard error how many records there were; then the end of --idle-ms is a good one
+    #[arg(long)]
+    tally: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -125,7 +135,7 @@ impl Consume {
             command: self,
             session,
             consumer: session.client.consumer(self.options(session)?),
-            format: self.format.clone().ended(self.delimiter.as_bytes()),
+            format: self.format.clone().ended(self.delimiter.as_bytes()).with_null(self.null_marker.as_bytes()),
             out: Vec::new(),
             ends: BTreeMap::new(),
             assigned: BTreeSet::new(),
@@ -134,6 +144,9 @@ impl Consume {
         };
         let done = reading.run(&topic).await;
         reading.bar.finish_and_clear();
+        if self.tally {
+            eprintln!("Processed a total of {} messages", reading.records);
+        }
         // What was printed is committed by that, whatever ended the reading.
         reading.consumer.close().await;
         done
@@ -220,18 +233,27 @@ impl Reading<'_> {
         if !std::io::stdout().is_terminal() {
             self.bar = self.session.bar(self.command.max_messages.or(total), Unit::Things);
         }
-        let mut stop = std::pin::pin!(stopped());
+        let (mut stop, mut came_at) = (std::pin::pin!(stopped()), Instant::now());
         while !self.is_at_end().await? {
             let polled = tokio::select! {
                 polled = self.consumer.poll(POLL_WAIT) => self.polled(polled)?,
                 () = &mut stop => return Ok(()),
             };
+            if !polled.is_empty() {
+                came_at = Instant::now();
+            }
             if self.print(polled).await? {
                 return Ok(());
             }
             let assigned = self.consumer.assignment().map_err(self.session.while_doing("reading"))?;
             if self.command.group.is_some() && assigned != self.assigned {
                 self.ends = offsets(self.session, assigned.iter().cloned().collect(), OffsetAt::Latest).await?;
+            }
+            if self.command.idle_ms.is_some_and(|ms| came_at.elapsed() >= Duration::from_millis(ms)) {
+                if self.command.tally {
+                    return Ok(());
+                }
+                return Err(Problem::failed(format!("nothing came any more after {} records", self.records)));
             }
             self.assigned = assigned;
         }

@@ -1,6 +1,6 @@
 //! `vltava produce`: lines of a file or of standard input become records of a topic.
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::scope::Scope;
 use crate::session::{Connection, Session, Unit, pair};
 use crate::table::size;
@@ -49,22 +49,22 @@ pub struct Produce {
     topic: String,
     /// Read this file instead of standard input
     #[arg(long, short, value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    file: Option<PathBuf>,
     /// What stands between key and value of a line (\t is a tab); a line without it has no key
     #[arg(long, short = 'K', value_name = "TEXT", value_parser = escaped)]
-    pub key_separator: Option<String>,
+    key_separator: Option<String>,
     /// What ends a record (\n is a new line, \0 a zero)
     #[arg(long, short = 'D', value_name = "TEXT", default_value = "\\n", value_parser = escaped)]
-    pub delimiter: String,
+    delimiter: String,
     /// Values (and keys) of exactly this text are null, which deletes a key of a compacted topic
     #[arg(long, value_name = "TEXT")]
-    pub null_marker: Option<String>,
+    null_marker: Option<String>,
     /// A header of every record; may be repeated
     #[arg(long, short = 'H', value_name = "KEY=VALUE", value_parser = pair)]
     header: Vec<(String, String)>,
     /// Lines begin with headers as name:value,name:value, and this after them
     #[arg(long, value_name = "TEXT", value_parser = escaped)]
-    pub headers_separator: Option<String>,
+    headers_separator: Option<String>,
     /// Lines are JSON objects
     #[arg(long, conflicts_with_all = ["key_separator", "headers_separator", "null_marker"])]
     from_json: bool,
@@ -77,6 +77,12 @@ pub struct Produce {
     /// How batches are compressed
     #[arg(long, short = 'z', default_value = "none")]
     compression: CodecWord,
+    /// Have the broker make the topic where it is not there, if the broker does so
+    #[arg(long)]
+    create: bool,
+    /// Say nothing when all is sent
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -116,7 +122,15 @@ impl Produce {
     }
 
     async fn produce(&self, session: &Session) -> Result<(), Problem> {
-        let topic = session.topic(&self.topic).await?;
+        let topic = match session.topic(&self.topic).await {
+            Err(problem) if self.create && problem.kind == Kind::Missing => {
+                let producer = session.client.producer(ProducerOptions::default());
+                let made = producer.partitions_for(self.topic.as_str()).await;
+                made.map_err(session.while_doing(format!("creating topic `{}`", self.topic)))?;
+                session.topic(&self.topic).await?
+            }
+            found => found?,
+        };
         let partitions = self.partition.iter().map(|number| (*number, *number)).collect();
         Scope { topic: self.topic.clone(), partitions }.within(&topic)?;
         let (blocks, total) = read_blocks(self.file.as_deref(), &self.delimiter)?;
@@ -145,6 +159,9 @@ impl Produce {
                 ))(error)
             }
         })?;
+        if self.quiet {
+            return Ok(());
+        }
         let seconds = started.elapsed().as_secs_f64();
         session.print(
             || json!({ "topic": self.topic, "records": records, "bytes": bytes, "seconds": seconds }),

@@ -80,6 +80,9 @@ impl World {
     pub fn spawn(&self, command: &str) -> Child {
         let mut child = vltava();
         child.args(words(command)).env("VLTAVA_BOOTSTRAP", &self.bootstrap);
+        if command.starts_with("kafka-") {
+            child.args(["--bootstrap-server", &self.bootstrap]);
+        }
         child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         child.spawn().expect("the binary is built")
     }
@@ -102,6 +105,7 @@ impl World {
         let mut plain = String::new();
         for line in text.replace(&self.bootstrap, "BROKER").lines() {
             let line = between(line, "\"id\":\"", "\"", "ID");
+            let line = between(&line, "TopicId: ", "\t", "ID");
             let line = between(&line, "\"seconds\":", ",", "SECONDS");
             let line = between(&line, "\"timestamp\":", ",", "TIME");
             let line = between(&line, "\"size_bytes\":", ",", "SIZE");
