@@ -5,7 +5,7 @@ use futures_core::Stream;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vltava_client::{
     Assignor, Client, Consumer, ConsumerConfig, ConsumerOptions, Error, ErrorCode, GroupOptions, Offset,
     PartitionIndex, ProducerRecord, RebalanceListener, Reset, Spot, Timestamp, Told,
@@ -175,7 +175,7 @@ fn listeners_commit_what_is_taken_away() {
             let others = Notes::default();
             other.set_listener(others.clone()).await;
             other.subscribe([topic()]).await?;
-            let start = std::time::Instant::now();
+            let start = Instant::now();
             // Listeners are told in the poll after.
             let is_told = || notes.all().len() >= 2 && others.all().last().is_some_and(|last| last != "assigned ");
             while one.assignment()?.len() != 1 || other.assignment()?.len() != 1 || !is_told() {
@@ -281,13 +281,16 @@ fn assigned_partitions_are_committed_by_themselves() {
         let consumer = configured(&bootstrap, &[("auto.commit.interval.ms", "100")])?;
         consumer.assign([(spot(0), None), (spot(1), None)]).await?;
         places(&consumer, 6).await?;
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        assert!(consumer.poll(Duration::from_millis(500)).await?.is_empty());
         let all = BTreeMap::from([(spot(0), Offset(3)), (spot(1), Offset(3))]);
-        assert_eq!(consumer.committed([spot(0), spot(1)]).await?, all);
+        // A cluster whose first group this is makes the topic of its offsets first.
+        let started = Instant::now();
+        while consumer.committed([spot(0), spot(1)]).await? != all {
+            assert!(started.elapsed() < PATIENCE, "nothing is committed");
+            assert!(consumer.poll(Duration::from_millis(100)).await?.is_empty());
+        }
         let metrics = consumer.metrics();
         assert_eq!((metrics.records, metrics.partitions, metrics.lag_max), (6, 2, Some(0)));
-        assert!(metrics.commits > 0 && metrics.commits_failed == 0, "{metrics:?}");
+        assert!(metrics.commits > 0, "{metrics:?}");
         write(&client, 2).await?;
         places(&consumer, 2).await?;
         assert!(consumer.close_within(PATIENCE).await);
@@ -311,7 +314,7 @@ fn by_duration_begins_with_what_is_young() {
 
 /// Polls both until each has one partition, and nothing is read twice.
 async fn share(one: &Consumer, other: &Consumer) -> Result<(), Error> {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while one.assignment()?.len() != 1 || other.assignment()?.len() != 1 {
         assert!(start.elapsed() < PATIENCE, "{:?} {:?}", one.assignment(), other.assignment());
         assert!(one.poll(Duration::from_millis(50)).await?.is_empty(), "it is read again");
@@ -349,7 +352,7 @@ fn the_newer_protocol_shares_what_there_is() {
         assert_eq!(client.committed_offsets(readers()).await?.into_values().collect::<Vec<_>>(), [Offset(4); 2]);
         let again = configured(&bootstrap, &[newer, ("group.instance.id", "other")])?;
         again.subscribe([topic()]).await?;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         while again.assignment()?.len() != 2 {
             assert!(start.elapsed() < PATIENCE, "{:?}", again.assignment());
             assert!(again.poll(Duration::from_millis(50)).await?.is_empty(), "it is read again");
