@@ -15,6 +15,7 @@ pub use brokers::{
     ReplicaSize, Roster, UnregisterBroker, UpdateFeatures,
 };
 pub use configs::{AlterConfigs, Config, ConfigChange, ConfigSource, DescribeConfigs, ListConfigResources, Resource};
+pub(crate) use groups::coordinator;
 pub use groups::{
     DeleteGroup, DescribeConsumerGroup, DescribeGroup, FindCoordinator, Group, GroupMember, ListGroups, ListedGroup,
     RemoveMembers,

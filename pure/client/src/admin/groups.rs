@@ -7,7 +7,7 @@ use types::{ErrorCode, NodeId, PartitionIndex, Text};
 use wire::leave_group_request::MemberIdentity;
 use wire::{
     ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    LeaveGroupRequest, ListGroupsRequest, Request, Response,
+    FindCoordinatorResponse, LeaveGroupRequest, ListGroupsRequest, Request, Response,
 };
 
 /// Which node coordinates a group.
@@ -25,11 +25,16 @@ impl Question for FindCoordinator {
 
     fn read(&self, response: Response) -> Result<NodeId, Refused> {
         let Response::FindCoordinator(response) = response else { return Err(Refused::foreign()) };
-        Refused::check(response.error_code, response.error_message.as_ref())?;
-        let Some(found) = response.coordinators.first() else { return Ok(NodeId(response.node_id)) };
-        Refused::check(found.error_code, found.error_message.as_ref())?;
-        Ok(NodeId(found.node_id))
+        coordinator(&response)
     }
+}
+
+/// The one coordinator that was asked for, as older and newer brokers name it.
+pub(crate) fn coordinator(response: &FindCoordinatorResponse) -> Result<NodeId, Refused> {
+    Refused::check(response.error_code, response.error_message.as_ref())?;
+    let Some(found) = response.coordinators.first() else { return Ok(NodeId(response.node_id)) };
+    Refused::check(found.error_code, found.error_message.as_ref())?;
+    Ok(NodeId(found.node_id))
 }
 
 /// The groups that the broker which is asked coordinates.

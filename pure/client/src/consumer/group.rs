@@ -11,11 +11,11 @@ use super::fetcher::Fetcher;
 use super::offsets::{self, Commit, OffsetAndMetadata};
 use super::protocol::{decode_assignment, decode_subscription, encode_assignment, encode_subscription};
 use super::{CommitError, ConsumerEvent, GroupOptions, GroupProtocol, Scene, Spot};
+use crate::admin::{Refused, coordinator};
 use crate::cluster::{Call, Cluster, Failure, Target};
 use heartbeats::Heartbeats;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{ErrorCode, Instant, NodeId, Offset, Text};
-use wire::find_coordinator_response::Coordinator;
 use wire::join_group_request::JoinGroupRequestProtocol;
 use wire::leave_group_request::MemberIdentity;
 use wire::sync_group_request::SyncGroupRequestAssignment;
@@ -625,18 +625,20 @@ impl Group {
 
     fn found(&mut self, scene: &mut Scene, result: &Result<Response, Failure>) {
         if let Ok(Response::FindCoordinator(response)) = result {
-            let old = Coordinator { node_id: response.node_id, error_code: response.error_code, ..Default::default() };
-            let found = response.coordinators.first().unwrap_or(&old);
-            let node = NodeId(found.node_id);
-            if found.error_code.is_ok() && scene.cluster.brokers().any(|broker| broker.node == node) {
-                self.coordinator = Some(node);
-                self.failed = 0;
-                return;
-            }
-            if found.error_code == ErrorCode::GROUP_AUTHORIZATION_FAILED && self.is_subscribed() {
-                self.phase = Phase::Left;
-                let message = found.error_message.as_ref().map(Text::detached);
-                return scene.events.push_back(ConsumerEvent::Refused { code: found.error_code, message });
+            match coordinator(response) {
+                Ok(node) if scene.cluster.brokers().any(|broker| broker.node == node) => {
+                    self.coordinator = Some(node);
+                    self.failed = 0;
+                    return;
+                }
+                Err(Refused { code: code @ ErrorCode::GROUP_AUTHORIZATION_FAILED, message })
+                    if self.is_subscribed() =>
+                {
+                    self.phase = Phase::Left;
+                    let message = message.map(Text::from);
+                    return scene.events.push_back(ConsumerEvent::Refused { code, message });
+                }
+                Ok(_) | Err(_) => {}
             }
             scene.cluster.refresh_soon(scene.now.at);
         }

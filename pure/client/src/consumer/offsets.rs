@@ -20,6 +20,15 @@ pub struct OffsetAndMetadata {
     pub metadata: Text,
 }
 
+impl OffsetAndMetadata {
+    /// The term that whoever goes on from here is to name: leaders from before may not have what is committed, so that they
+    /// must not be asked. -1 where none is known.
+    pub(crate) fn epoch_of(&self, spot: &Spot, cluster: &Cluster) -> i32 {
+        let present = || Some(cluster.topic(&spot.0)?.partition(spot.1)?.leader_epoch);
+        self.leader_epoch.or_else(present).map_or(-1, |epoch| epoch.0)
+    }
+}
+
 impl From<Offset> for OffsetAndMetadata {
     fn from(offset: Offset) -> OffsetAndMetadata {
         OffsetAndMetadata { offset, leader_epoch: None, metadata: Text::default() }
@@ -51,13 +60,11 @@ impl Commit {
 
 /// The topics of an OffsetCommit request.
 pub fn topics(cluster: &Cluster, offsets: &BTreeMap<Spot, OffsetAndMetadata>) -> Vec<OffsetCommitRequestTopic> {
-    // Leaders from before it may not have what is committed here: who goes on from it must not ask them.
-    let known = |spot: &Spot| Some(cluster.topic(&spot.0)?.partition(spot.1)?.leader_epoch);
-    let partition = |(partition_index, (committed, known)): (i32, (&OffsetAndMetadata, Option<LeaderEpoch>))| {
+    let partition = |(partition_index, (committed, committed_leader_epoch)): (i32, (&OffsetAndMetadata, i32))| {
         OffsetCommitRequestPartition {
             partition_index,
             committed_offset: committed.offset.0,
-            committed_leader_epoch: committed.leader_epoch.or(known).map_or(-1, |epoch| epoch.0),
+            committed_leader_epoch,
             committed_metadata: Some(committed.metadata.clone()),
             ..Default::default()
         }
@@ -68,7 +75,9 @@ pub fn topics(cluster: &Cluster, offsets: &BTreeMap<Spot, OffsetAndMetadata>) ->
         partitions: partitions.into_iter().map(partition).collect(),
         ..Default::default()
     };
-    by_topic(offsets.iter().map(|(spot, committed)| (spot, (committed, known(spot))))).map(topic).collect()
+    by_topic(offsets.iter().map(|(spot, committed)| (spot, (committed, committed.epoch_of(spot, cluster)))))
+        .map(topic)
+        .collect()
 }
 
 /// Asks where a group is in partitions, in the words of older and of newer coordinators; as a member and its epoch, where

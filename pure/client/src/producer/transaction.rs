@@ -5,14 +5,14 @@
 //! each transaction has an epoch of its own (KIP-890). Must never know a batch: whether some are open it is told.
 
 use super::{Identity, SendError};
-use crate::admin::{FindCoordinator, Question, by_topic, indexes_by_topic};
+use crate::admin::{by_topic, coordinator, indexes_by_topic};
 use crate::cluster::{Call, Cluster, Failure, Target};
 use crate::consumer::{GroupMetadata, OffsetAndMetadata, Spot};
 use crate::link::{ANY_VERSION, Range};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::task::Poll;
-use types::{ErrorCode, Instant, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Text};
+use types::{ErrorCode, Instant, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Text};
 use wire::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use wire::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
 use wire::{
@@ -462,12 +462,11 @@ impl Transaction {
     /// The offsets that wait first.
     fn commit(&self, scene: &Scene<'_>) -> TxnOffsetCommitRequest {
         let Some(Offsets { group, offsets, .. }) = self.offsets.front() else { return Default::default() };
-        let known = |spot: &Spot| Some(scene.cluster.topic(&spot.0)?.partition(spot.1)?.leader_epoch);
-        let partition = |(partition_index, (committed, known)): (i32, (&OffsetAndMetadata, Option<LeaderEpoch>))| {
+        let partition = |(partition_index, (committed, committed_leader_epoch)): (i32, (&OffsetAndMetadata, i32))| {
             TxnOffsetCommitRequestPartition {
                 partition_index,
                 committed_offset: committed.offset.0,
-                committed_leader_epoch: committed.leader_epoch.or(known).map_or(-1, |epoch| epoch.0),
+                committed_leader_epoch,
                 committed_metadata: Some(committed.metadata.clone()),
                 ..Default::default()
             }
@@ -477,7 +476,7 @@ impl Transaction {
             partitions: partitions.into_iter().map(partition).collect(),
             ..Default::default()
         };
-        let spots = offsets.iter().map(|(spot, committed)| (spot, (committed, known(spot))));
+        let spots = offsets.iter().map(|(spot, known)| (spot, (known, known.epoch_of(spot, scene.cluster))));
         TxnOffsetCommitRequest {
             group_id: group.group_id.clone(),
             generation_id: group.generation,
@@ -551,7 +550,8 @@ impl Transaction {
     }
 
     fn found(&mut self, scene: Scene<'_>, step: Step, response: &Response) {
-        let Ok(node) = FindCoordinator(Text::default()).read(response.clone()) else { return };
+        let Response::FindCoordinator(response) = response else { return };
+        let Ok(node) = coordinator(response) else { return };
         if !scene.cluster.brokers().any(|broker| broker.node == node) {
             scene.cluster.refresh_soon(scene.now);
             return self.back_off(scene, ErrorCode::COORDINATOR_NOT_AVAILABLE);
@@ -632,8 +632,8 @@ fn read(response: &Response, step: Step) -> (ErrorCode, Option<String>) {
         codes.filter(|code| !code.is_ok()).min_by_key(|code| *code == ErrorCode::OPERATION_NOT_ATTEMPTED)
     };
     let code = match (step, response) {
-        (Step::FindCoordinator | Step::FindGroup, found @ Response::FindCoordinator(_)) => {
-            return match FindCoordinator(Text::default()).read(found.clone()) {
+        (Step::FindCoordinator | Step::FindGroup, Response::FindCoordinator(response)) => {
+            return match coordinator(response) {
                 Ok(_) => (ErrorCode::NONE, None),
                 Err(refused) => (refused.code, refused.message),
             };

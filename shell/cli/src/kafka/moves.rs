@@ -172,24 +172,20 @@ async fn verify(given: &Given, session: &Session, survey: &Survey) -> Result<(),
     let mut is_done = true;
     for (spot, nodes) in &targets {
         let known = survey.partitions().find(|(known, ..)| known == spot);
-        let state = match (survey.moving.contains_key(spot), known) {
-            (true, _) => "is still in progress.".to_owned(),
-            (false, Some((_, _, known))) if known.replicas == *nodes => "is completed.".to_owned(),
-            (false, Some((_, _, known))) => {
-                let (are, wanted) = (ids(&known.replicas), ids(nodes));
-                format!("is not active, but the replica set is {are} rather than {wanted}.")
+        let (is_moving, name) = (survey.moving.contains_key(spot), name(spot));
+        is_done &= !is_moving;
+        text.push_str(&match known {
+            _ if is_moving => format!("Reassignment of partition {name} is still in progress.\n"),
+            Some((_, _, known)) if known.replicas == *nodes => {
+                format!("Reassignment of partition {name} is completed.\n")
             }
-            (false, None) => "is failed: there is no such partition.".to_owned(),
-        };
-        is_done &= !survey.moving.contains_key(spot);
-        let verb = if state.starts_with("is not") {
-            "There is no active reassignment of partition"
-        } else {
-            "Reassignment of partition"
-        };
-        let state =
-            if state.starts_with("is not") { state.replacen("is not active,", ",", 1) } else { format!(" {state}") };
-        text.push_str(&format!("{verb} {}{state}\n", name(spot)));
+            Some((_, _, known)) => format!(
+                "There is no active reassignment of partition {name}, but the replica set is {} rather than {}.\n",
+                ids(&known.replicas),
+                ids(nodes)
+            ),
+            None => format!("Reassignment of partition {name} is failed: there is no such partition.\n"),
+        });
     }
     if !is_done {
         return write_out(text.as_bytes());

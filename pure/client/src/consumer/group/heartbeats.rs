@@ -20,7 +20,6 @@ pub struct Heartbeats {
     told: Option<Told>,
     /// What this member is to have, as the coordinator said last.
     target: Option<BTreeMap<TopicId, Vec<i32>>>,
-    interval_ms: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -197,8 +196,7 @@ impl Group {
             self.member_id = id.detached();
         }
         self.generation = response.member_epoch;
-        self.heartbeats.interval_ms = u64::try_from(response.heartbeat_interval_ms).unwrap_or(0).max(1);
-        self.next_heartbeat = now.plus_ms(self.heartbeats.interval_ms);
+        self.next_heartbeat = now.plus_ms(u64::try_from(response.heartbeat_interval_ms).unwrap_or(0).max(1));
         if let Some(assignment) = &response.assignment {
             let topics = assignment.topic_partitions.iter().map(|topic| (topic.topic_id, topic.partitions.clone()));
             self.heartbeats.target = Some(topics.collect());
