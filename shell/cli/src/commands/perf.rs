@@ -79,8 +79,8 @@ impl Perf {
 
 impl Produce {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
-        let topic = session.topic(&self.topic).await?;
-        let options = options(session, &topic, self.acks, self.compression).await?;
+        session.topic(&self.topic).await?;
+        let options = options(session, &self.topic, self.acks, self.compression).await?;
         let producer = session.client.producer(options);
         let (sender, sent) = mpsc::channel(OPEN_MAX);
         let measuring = tokio::spawn(measure(sent, session.connection.json));

@@ -18,7 +18,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use vltava_client::{
     Acks, Bytes, Codec, Error, PRODUCER, PartitionIndex, Producer, ProducerConfig, ProducerOptions, ProducerRecord,
-    Resource, Sending, Text, Topic,
+    Resource, Sending, Text,
 };
 
 /// Longest line: above what any broker takes, and less than would exhaust memory.
@@ -122,19 +122,16 @@ impl Produce {
     }
 
     async fn produce(&self, session: &Session) -> Result<(), Problem> {
-        let topic = match session.topic(&self.topic).await {
-            Err(problem) if self.create && problem.kind == Kind::Missing => {
-                let producer = session.client.producer(ProducerOptions::default());
-                let made = producer.partitions_for(self.topic.as_str()).await;
-                made.map_err(session.while_doing(format!("creating topic `{}`", self.topic)))?;
-                session.topic(&self.topic).await?
+        match session.topic(&self.topic).await {
+            // The first record that is sent makes it; another connection may not see it at once.
+            Err(problem) if self.create && problem.kind == Kind::Missing => {}
+            found => {
+                let partitions = self.partition.iter().map(|number| (*number, *number)).collect();
+                Scope { topic: self.topic.clone(), partitions }.within(&found?)?;
             }
-            found => found?,
-        };
-        let partitions = self.partition.iter().map(|number| (*number, *number)).collect();
-        Scope { topic: self.topic.clone(), partitions }.within(&topic)?;
+        }
         let (blocks, total) = read_blocks(self.file.as_deref(), &self.delimiter)?;
-        let producer = session.client.producer(options(session, &topic, self.acks, self.compression).await?);
+        let producer = session.client.producer(options(session, &self.topic, self.acks, self.compression).await?);
         let unit = if total.is_some() { Unit::Bytes } else { Unit::Things };
         let mut work = Work {
             producer,
@@ -196,7 +193,7 @@ impl Produce {
 /// Files come as fast as they can be read: larger batches than Kafka's default, as far as the topic takes them.
 pub async fn options(
     session: &Session,
-    topic: &Topic,
+    topic: &str,
     acks: AcksWord,
     compression: CodecWord,
 ) -> Result<ProducerOptions, Problem> {
@@ -214,7 +211,7 @@ pub async fn options(
         AcksWord::Leader => Acks::Leader,
         AcksWord::None => Acks::None,
     };
-    let configs = session.client.configs(Resource::Topic(topic.name.clone())).await.unwrap_or_default();
+    let configs = session.client.configs(Resource::Topic(Text::from(topic))).await.unwrap_or_default();
     let limit =
         configs.iter().find(|config| config.name == "max.message.bytes").and_then(|config| config.value.as_ref());
     let limit = limit.and_then(|value| value.parse().ok()).unwrap_or(ProducerOptions::default().batch_bytes);
