@@ -47,7 +47,8 @@ impl Options {
         Options::default()
     }
 
-    /// A setting of the broker by Kafka's name, such as `num.partitions`.
+    /// A setting of the broker by Kafka's name, such as `num.partitions`. Unlike elsewhere, a first member of a group
+    /// does not wait for others unless `group.initial.rebalance.delay.ms` says so.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Options {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -181,10 +182,12 @@ impl TestBroker {
     fn boot(&self, listener: TcpListener) -> Result<Run, String> {
         let node = self.node.0.to_string();
         let given = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let ours = [("group.initial.rebalance.delay.ms", "0")].into_iter();
         let here = || Text::from(self.address.ip().to_string());
         let booted = broker::boot(broker::Start {
             disks: vec![Ok(self.disk.clone())],
-            settings: Settings::read(given.chain([("node.id", node.as_str())])).map_err(|errors| errors.join("; "))?,
+            settings: Settings::read(ours.chain(given).chain([("node.id", node.as_str())]))
+                .map_err(|errors| errors.join("; "))?,
             shards: 1,
             seed: RandomState::new().hash_one(Instant::now()),
             now: self.clock.now(),

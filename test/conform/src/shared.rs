@@ -8,11 +8,7 @@ use crate::nodes::Nodes;
 use std::process::Command;
 
 /// What the suite takes for granted of a broker; the rest are defaults.
-const SETTINGS: &[&str] = &[
-    "group.initial.rebalance.delay.ms=0",
-    "log.retention.check.interval.ms=3000",
-    "group.min.session.timeout.ms=6000",
-];
+const SETTINGS: &[&str] = &["log.retention.check.interval.ms=3000", "group.min.session.timeout.ms=6000"];
 
 /// Runs the suite; `options` go to it as they are.
 pub fn run(suite: &str, options: &[String]) -> Result<(), String> {

@@ -25,6 +25,7 @@ cases! {
     librdkafka_offsets: "librdkafka/offsets.py";
     kafka_python_codecs: "kafka_python/codecs.py";
     kafka_python_group: "kafka_python/group.py";
+    kafka_python_in_turn: "kafka_python/in_turn.py";
     kafka_python_admin: "kafka_python/admin.py";
     java_codecs: "java/Codecs.java";
     java_eager_group: "java/Group.java" "RangeAssignor";

@@ -24,7 +24,7 @@ pub(super) fn commit(step: &mut Step, group: Option<&mut Group>, commit: OffsetC
     if let Some(group) = group {
         let is_alive = matches!(group.state(), State::Stable | State::PreparingRebalance);
         if is_alive && group.member(&commit.member).is_some() {
-            group.touch(step, &commit.member);
+            group.hear(step, &commit.member);
         }
     }
     let expires_at = commit.retention_ms.map(|ms| Timestamp(step.now.wall.0.saturating_add(ms)));

@@ -212,6 +212,7 @@ fn read_member(member: &MemberMetadata, protocol: Text) -> Member {
         joining: None,
         syncing: None,
         is_new: false,
+        knows_generation: true,
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Member {
     pub syncing: Option<Token>,
     /// Has not been told its id yet, so it cannot send heartbeats and waiting does not keep it alive.
     pub is_new: bool,
+    /// Has shown, by a heartbeat or a commit, that it knows the generation it was told last.
+    pub knows_generation: bool,
 }
 
 impl Member {
@@ -107,6 +109,8 @@ pub(super) struct Group {
     pub protocol_type: Option<Text>,
     pub protocol: Option<Text>,
     pub leader: Option<Text>,
+    /// The leader does not get to see its assignments, so the next generation has another where it can.
+    pub leader_misses: bool,
     members: BTreeMap<Text, Member>,
     /// Member ids of static members by instance id.
     instances: BTreeMap<Text, Text>,
@@ -134,6 +138,7 @@ impl Group {
             protocol_type: None,
             protocol: None,
             leader: None,
+            leader_misses: false,
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
             support: BTreeMap::new(),
@@ -225,6 +230,7 @@ impl Group {
         }
         if self.is_leader(id) {
             self.leader = self.members.keys().next().cloned();
+            self.leader_misses = false;
         }
         Some(member)
     }
@@ -311,9 +317,17 @@ impl Group {
         winner.expect("the maximum is one of them").0.clone()
     }
 
-    /// Keeps the leader where it joined, else takes the first that did. False where nobody joined.
+    /// Keeps the leader where it joined, else takes the first that did. A leader that misses its assignments makes way
+    /// for the member that joined last, which waits for its answer now if any does. False where nobody joined.
     pub fn elect_leader(&mut self) -> bool {
         let joined = |id: &Text| self.members.get(id).is_some_and(|member| member.joining.is_some());
+        if std::mem::take(&mut self.leader_misses) {
+            let others = self.members.iter().filter(|(id, _)| !self.is_leader(id));
+            let last = others.filter(|(_, member)| member.joining.is_some()).max_by_key(|(_, member)| member.joining);
+            if let Some((id, _)) = last {
+                self.leader = Some(id.clone());
+            }
+        }
         if self.leader.as_ref().is_some_and(joined) {
             return true;
         }

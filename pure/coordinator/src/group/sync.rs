@@ -123,7 +123,7 @@ impl Group {
         if heartbeat.generation != self.generation {
             return ErrorCode::ILLEGAL_GENERATION;
         }
-        self.touch(step, &heartbeat.member);
+        self.hear(step, &heartbeat.member);
         match self.state() {
             State::PreparingRebalance => ErrorCode::REBALANCE_IN_PROGRESS,
             State::CompletingRebalance | State::Stable => ErrorCode::NONE,

@@ -10,6 +10,8 @@ const STABLE: &str = "
     wait 6000
     a sync a1=x b1=y
     b sync
+    a heartbeat
+    b heartbeat
 ";
 
 fn check_stable(script: &str, expected: expect_test::Expect) {
@@ -358,6 +360,43 @@ fn a_commit_waits_for_the_rebalance_to_complete() {
 }
 
 #[test]
+fn a_leader_that_joins_again_before_it_says_anything_makes_way_for_who_joins_last() {
+    let second_generation = "
+        a join g
+        b join g
+        a sync a1=1 b1=2
+        b sync
+    ";
+    super::script::check_after(
+        &format!("{STABLE}{second_generation}"),
+        "
+        a join g
+        b heartbeat
+        b join g
+        b sync a1=3 b1=4
+        a join g
+        a sync
+        ",
+        expect![[r#"
+            b: heartbeat REBALANCE_IN_PROGRESS
+            a: join ok a1 generation=3 protocol=range leader=b1 members=[]
+            b: join ok b1 generation=3 protocol=range leader=b1 members=[a1 b1]
+            b: sync ok assignment=4
+            a: join ok a1 generation=3 protocol=range leader=b1 members=[]
+            a: sync ok assignment=3
+        "#]],
+    );
+    super::script::check_after(
+        &format!("{STABLE}{second_generation}a commit g t:0=1"),
+        "a join g\nb join g",
+        expect![[r#"
+            a: join ok a1 generation=3 protocol=range leader=a1 members=[a1 b1]
+            b: join ok b1 generation=3 protocol=range leader=a1 members=[]
+        "#]],
+    );
+}
+
+#[test]
 fn a_leader_that_rejoins_rebalances_and_a_follower_that_changes_nothing_does_not() {
     check_stable(
         "
@@ -458,8 +497,8 @@ fn the_group_has_a_greatest_size() {
             a: sync ok assignment=x
             b: sync ok assignment=y
             c: join GROUP_MAX_SIZE_REACHED
-            a: join ok a1 generation=2 protocol=range leader=a1 members=[a1 b1]
-            b: join ok b1 generation=2 protocol=range leader=a1 members=[]
+            a: join ok a1 generation=2 protocol=range leader=b1 members=[]
+            b: join ok b1 generation=2 protocol=range leader=b1 members=[a1 b1]
         "#]],
     );
     check_stable(

@@ -24,11 +24,6 @@ class Member(threading.Thread):
     def run(self):
         consumer = KafkaConsumer(TOPIC, bootstrap_servers=BOOTSTRAP, group_id=GROUP, auto_offset_reset="earliest",
                                  enable_auto_commit=False, session_timeout_ms=10_000, heartbeat_interval_ms=500)
-        # A leader that learns of the partitions after its first assignment joins again for that reason alone. Should a
-        # poll time out during that join, kafka-python 3.0.12 forgets the join: it never takes the assignment that it is
-        # sent and sends no heartbeats, whoever the broker is. So the partitions are known before the first join.
-        while not consumer.partitions_for_topic(TOPIC):
-            pass
         while not self.leaving:
             for records in consumer.poll(timeout_ms=100).values():
                 got.extend(int(r.value) for r in records)
