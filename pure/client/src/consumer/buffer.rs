@@ -57,12 +57,11 @@ pub struct Buffer {
     pub ends: Ends,
     /// Where to fetch what follows.
     pub next: Position,
-    pub bytes: usize,
 }
 
 impl std::fmt::Debug for Buffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Buffer({} bytes to {:?})", self.bytes, self.next)
+        write!(f, "Buffer({} bytes to {:?})", self.waiting_bytes(), self.next)
     }
 }
 
@@ -86,8 +85,13 @@ impl Buffer {
             list.sort_unstable_by(|one, other| other.cmp(one));
             list
         });
-        let (bytes, aborting) = (records.len(), BTreeSet::new());
-        Some(Buffer { rest: records, open: None, aborted, aborting, check_crcs, broken: None, ends, next, bytes })
+        let aborting = BTreeSet::new();
+        Some(Buffer { rest: records, open: None, aborted, aborting, check_crcs, broken: None, ends, next })
+    }
+
+    /// What was not opened yet.
+    pub fn waiting_bytes(&self) -> usize {
+        self.rest.len()
     }
 
     /// Adds records from `position` on until there are `room` of them, and moves it on. True where nothing is left.

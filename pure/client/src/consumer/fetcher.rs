@@ -15,6 +15,8 @@ use wire::*;
 
 /// Answers of one partition that may wait to be polled, however small they are.
 const BUFFERS_MAX: usize = 64;
+/// Partitions for which two answers each may wait.
+const PARTITIONS_FEW: usize = 4;
 
 /// `auto.offset.reset`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +92,16 @@ impl Track {
     }
 
     fn buffered_bytes(&self) -> usize {
-        self.queue.iter().map(|buffer| buffer.bytes).sum()
+        self.queue.iter().map(Buffer::waiting_bytes).sum()
+    }
+
+    fn is_full(&self, enough_bytes: usize) -> bool {
+        self.queue.len() >= BUFFERS_MAX || self.buffered_bytes() >= enough_bytes.max(1)
+    }
+
+    /// Whether the log is known to have more than what was fetched.
+    fn has_more(&self) -> bool {
+        self.end.is_some_and(|end| end > self.next().offset)
     }
 }
 
@@ -191,24 +202,26 @@ impl Fetcher {
     /// Hands over at most `room` records of one partition. Says too whether there is room for more now.
     pub fn poll(&mut self, room: usize, events: &mut VecDeque<ConsumerEvent>) -> (Option<Consumed>, bool) {
         let mut has_room = false;
+        let half_bytes = self.enough_bytes(usize::MAX);
         while let Some(spot) = self.turn.front() {
             let track = self.tracks.get_mut(spot).filter(|track| !track.is_paused && track.state != State::Stuck);
-            let Some((track, buffer)) = track.and_then(|track| Some((&mut track.position, track.queue.front_mut()?)))
-            else {
+            let Some(track) = track.filter(|track| !track.queue.is_empty()) else {
                 self.turn.pop_front();
                 continue;
             };
-            let before = *track;
+            let was_full = track.is_full(half_bytes);
+            let before = track.position;
             let mut records = Vec::new();
-            let read = buffer.read(track, room, &mut records);
-            let (position, Ends { high_watermark, log_start_offset, asked_at, .. }) = (track.offset, buffer.ends);
-            let spot = spot.clone();
+            let buffer = track.queue.front_mut().expect("it has one");
+            let read = buffer.read(&mut track.position, room, &mut records);
+            let Ends { high_watermark, log_start_offset, asked_at, .. } = buffer.ends;
+            let (spot, position) = (spot.clone(), track.position.offset);
+            has_room |= was_full && !track.is_full(half_bytes);
             match read {
                 Ok(false) => {}
                 Ok(true) => {
                     has_room = true;
                     self.turn.pop_front();
-                    let track = self.tracks.get_mut(&spot).expect("it was just read");
                     track.queue.pop_front();
                     if !track.queue.is_empty() {
                         self.turn.push_back(spot.clone());
@@ -216,7 +229,7 @@ impl Fetcher {
                 }
                 Err(code) => {
                     self.turn.pop_front();
-                    self.tracks.get_mut(&spot).expect("it was just read").state = State::Stuck;
+                    track.state = State::Stuck;
                     events.push_back(ConsumerEvent::Stuck { spot, position, code });
                     continue;
                 }
@@ -237,6 +250,13 @@ impl Fetcher {
 
 /// What is asked.
 impl Fetcher {
+    /// What is enough for one partition to wait, by what waits in all: as much as one answer may bring where that is
+    /// little, so that a fast reader of few partitions never waits; else half of that.
+    fn enough_bytes(&self, buffered_bytes: usize) -> usize {
+        let one_answer = usize::try_from(self.options.partition_bytes_max).unwrap_or(0);
+        if buffered_bytes < one_answer.saturating_mul(PARTITIONS_FEW) { one_answer } else { one_answer / 2 }
+    }
+
     pub fn drive(&mut self, scene: &mut Scene) {
         let now = scene.now.at;
         self.now = now;
@@ -245,9 +265,10 @@ impl Fetcher {
         }
         let mut questions: BTreeMap<(NodeId, About), Vec<Spot>> = BTreeMap::new();
         let mut fetches: BTreeMap<NodeId, BTreeMap<Spot, Ask>> = BTreeMap::new();
-        let mut full: BTreeSet<NodeId> = BTreeSet::new();
-        let mut buffered_bytes = 0;
-        let partition_bytes_max = usize::try_from(self.options.partition_bytes_max).unwrap_or(0);
+        // Nodes with partitions that have enough, and those whose others are known to have more.
+        let (mut full, mut ready): (BTreeMap<NodeId, usize>, BTreeSet<NodeId>) = Default::default();
+        let buffered_bytes = self.buffered_bytes();
+        let enough_bytes = self.enough_bytes(buffered_bytes);
         for (spot, track) in &mut self.tracks {
             let topic = scene.cluster.topic(&spot.0);
             let Some((topic, known)) = topic.and_then(|topic| Some((topic.id, topic.partition(spot.1)?))) else {
@@ -273,10 +294,12 @@ impl Fetcher {
                     let replica = track.preferred.map(|(node, _)| node);
                     let is_known = |node: &NodeId| scene.cluster.brokers().any(|broker| broker.node == *node);
                     let node = replica.filter(is_known).unwrap_or(leader);
-                    let waiting_bytes = track.buffered_bytes();
-                    buffered_bytes += waiting_bytes;
-                    if waiting_bytes >= partition_bytes_max.max(1) || track.queue.len() >= BUFFERS_MAX {
-                        full.insert(node);
+                    if track.is_full(enough_bytes) {
+                        *full.entry(node).or_default() += 1;
+                        continue;
+                    }
+                    if track.has_more() {
+                        ready.insert(node);
                     }
                     let ask = Ask { topic, offset: next.offset, leader_epoch };
                     fetches.entry(node).or_default().insert(spot.clone(), ask);
@@ -291,10 +314,11 @@ impl Fetcher {
             return;
         }
         for (node, wanted) in fetches {
-            // A fetch without the partition that has enough for now would be held up until there is more in the others,
-            // and with it the next one of that partition. What all partitions hold is bounded, and polled soon.
-            let is_busy = full.contains(&node) || self.fetches.values().any(|asked| asked.node == node);
-            if !is_busy && scene.cluster.load(now, node).is_some() {
+            // A fetch without those that have enough could be held up until there is more in the others, and with it the
+            // next one of those. Where there is more, it is for several of them: each request costs both sides.
+            let is_early = full.get(&node).is_some_and(|full| !ready.contains(&node) || wanted.len() * 3 < *full);
+            let is_busy = self.fetches.values().any(|asked| asked.node == node);
+            if !is_early && !is_busy && scene.cluster.load(now, node).is_some() {
                 self.fetch(now, scene.cluster, node, wanted);
             }
         }

@@ -116,6 +116,7 @@ struct Fake {
     epoch_end: i64,
     /// How many records an answer brings.
     at_once: i64,
+    partitions: i32,
     committed: i64,
     /// What else the coordinator has to say to a heartbeat.
     heartbeat: ErrorCode,
@@ -141,6 +142,7 @@ impl Fake {
             log: 0..0,
             epoch_end: i64::MAX,
             at_once: 10,
+            partitions: 1,
             committed: -1,
             heartbeat: ErrorCode::NONE,
             assigns: true,
@@ -283,13 +285,17 @@ impl Fake {
             ..Default::default()
         };
         let brokers = [(1, "b"), (2, "follower")].map(broker).to_vec();
-        let partition =
-            MetadataResponsePartition { leader_id: 1, leader_epoch: self.leader_epoch, ..Default::default() };
+        let partition = |partition_index| MetadataResponsePartition {
+            partition_index,
+            leader_id: 1,
+            leader_epoch: self.leader_epoch,
+            ..Default::default()
+        };
         let topic = |name: &&'static str| MetadataResponseTopic {
             name: Some((*name).into()),
             is_internal: name.starts_with('_'),
             topic_id: Uuid([name.as_bytes()[0]; 16]),
-            partitions: vec![partition.clone()],
+            partitions: (0..self.partitions).map(partition).collect(),
             ..Default::default()
         };
         let topics = [&["a"][..], &self.topics].concat().iter().map(topic).collect();
@@ -298,8 +304,8 @@ impl Fake {
 
     /// None where there is nothing yet, and still time to wait.
     fn fetch(&mut self, link: LinkId, request: &FetchRequest, is_due: bool) -> Option<Response> {
-        let asked = &request.topics[0].partitions[0];
-        if asked.fetch_offset == self.log.end && !is_due {
+        let asked = &request.topics[0].partitions;
+        if asked.iter().all(|asked| asked.fetch_offset == self.log.end) && !is_due {
             return None;
         }
         if self.preferred >= 0 {
@@ -314,11 +320,19 @@ impl Fake {
                 return Some(FetchResponse { responses: vec![topic], ..Default::default() }.into());
             }
         }
-        self.seen.push(format!("from {}", asked.fetch_offset));
+        let places = asked.iter().map(|asked| asked.fetch_offset.to_string());
+        self.seen.push(format!("from {}", places.collect::<Vec<_>>().join("+")));
+        let partitions = asked.iter().map(|asked| self.fetch_one(asked)).collect();
+        let topic = FetchableTopicResponse { topic: "a".into(), partitions, ..Default::default() };
+        Some(FetchResponse { responses: vec![topic], ..Default::default() }.into())
+    }
+
+    fn fetch_one(&self, asked: &wire::fetch_request::FetchPartition) -> PartitionData {
         let end = self.log.end.min(asked.fetch_offset + self.at_once);
         let records = (asked.fetch_offset..end).flat_map(|offset| batch(at(offset), &["x"]));
         let is_there = self.log.contains(&asked.fetch_offset) || asked.fetch_offset == self.log.end;
-        let partition = PartitionData {
+        PartitionData {
+            partition_index: asked.partition,
             error_code: match asked.current_leader_epoch < self.leader_epoch {
                 true => ErrorCode::FENCED_LEADER_EPOCH,
                 false if is_there => ErrorCode::NONE,
@@ -327,9 +341,7 @@ impl Fake {
             high_watermark: self.log.end,
             records: Some(Records::Bytes(records.collect())),
             ..Default::default()
-        };
-        let topic = FetchableTopicResponse { topic: "a".into(), partitions: vec![partition], ..Default::default() };
-        Some(FetchResponse { responses: vec![topic], ..Default::default() }.into())
+        }
     }
 
     fn coordinate(&mut self, request: Request) -> Response {
@@ -442,14 +454,40 @@ fn what_follows_is_fetched_while_records_wait() {
     // Two answers hold more than is allowed to wait; the first one alone does not.
     assert_eq!(fake.asked(), "Fetch from 0 Fetch from 10");
     assert_eq!(fake.poll(), [0, 1, 2, 3]);
-    assert_eq!(fake.poll(), [4, 5, 6, 7]);
     fake.pass(50);
     assert_eq!(fake.asked(), "");
-    assert_eq!(fake.poll(), [8, 9, 10, 11]);
+    assert_eq!(fake.poll(), [4, 5, 6, 7]);
     fake.pass(50);
     assert_eq!(fake.asked(), "Fetch from 20");
-    assert_eq!(fake.engine.position(&spot()), Some(Offset(12)));
-    assert_eq!(fake.engine.current_lag(&spot()), Some(988));
+    assert_eq!(fake.engine.position(&spot()), Some(Offset(8)));
+    assert_eq!(fake.engine.current_lag(&spot()), Some(992));
+}
+
+#[test]
+fn of_many_partitions_those_are_fetched_that_are_read_by_half_and_have_more() {
+    let one = batch(at(0), &["x"]).len();
+    let partition_bytes_max = i32::try_from(one * 15).expect("small");
+    let begin = |end| {
+        let mut fake = Fake::new(ConsumerOptions { partition_bytes_max, poll_records_max: 4, ..Default::default() });
+        (fake.log, fake.partitions) = (0..end, 16);
+        let spots = (0..16).map(|partition| (("a".into(), PartitionIndex(partition)), Some(Offset(0))));
+        fake.engine.assign(fake.now(), spots);
+        fake.pass(50);
+        assert_eq!(fake.asked(), format!("Fetch from {}", ["0"; 16].join("+")));
+        fake
+    };
+    let polled_after = |end, polls: usize| {
+        let mut fake = begin(end);
+        (0..polls).for_each(|_| assert_ne!(fake.poll(), []));
+        fake.pass(50);
+        fake.asked()
+    };
+    // A quarter of them is worth a request.
+    assert_eq!(polled_after(1000, 8), "");
+    assert_eq!(polled_after(1000, 9), "Fetch from 10+10+10+10");
+    // Where there is no more, those that wait are not held up by a fetch that waits, too.
+    assert_eq!(polled_after(10, 25), "");
+    assert_eq!(polled_after(10, 28), "Fetch");
 }
 
 #[test]
