@@ -368,6 +368,7 @@ impl<D: Disk> Shard<D> {
                 self.done.push((to, outcome));
             }
         }
+        self.reopen_partitions();
     }
 
     fn remove_swapped(&mut self, swap: &Swapping, folders: &[(usize, &String)]) {
@@ -397,6 +398,10 @@ impl<D: Disk> Shard<D> {
         }
         let text = format!("{} is in {} now", self.title(partition), self.directories[swap.to].path);
         self.log(Level::Info, text);
+        if !self.is_online(swap.from) {
+            // Its replica went offline with the directory that it was about to leave; the copy has all that it had.
+            self.reopen.insert(partition);
+        }
         self.remove_swapped(swap, &[(swap.from, &swap.doomed)]);
         // What a start would need to know of its log is in the files of the other directory.
         self.checkpoint_soon();

@@ -49,6 +49,8 @@ struct Part {
     asked: Option<FetchPosition>,
     /// Not to be asked before.
     pause_until: Option<Instant>,
+    /// Where the leader's log begins, as it was told while it was asked where it ends.
+    start: Option<Offset>,
     /// It had all that is committed when it was last answered: the leader may wait for it before it commits more.
     caught_up: bool,
 }
@@ -168,8 +170,11 @@ impl<D: Disk> Shard<D> {
                     topics.push(partition, wanted(partition.partition, &position, max_bytes));
                 }
                 None => {
+                    // What others have to wait for must not hold this one up when its time comes.
                     if self.partitions.replica(partition).is_some_and(|replica| replica.owes_sync()) {
                         wait_ms = wait_ms.min(SYNC_WAIT_MS);
+                    } else if part.pause_until.is_some_and(|until| until > now) {
+                        wait_ms = wait_ms.min(RETRY_MS);
                     }
                     if part.asked.take().is_some() {
                         fetcher.forgotten.insert(partition);
@@ -364,11 +369,9 @@ impl<D: Disk> Shard<D> {
 
     fn pause_part(&mut self, leader: NodeId, partition: TopicPartition) {
         let until = self.now.at.plus_ms(RETRY_MS);
-        if let Some(fetcher) = self.fetchers.get_mut(&leader)
-            && let Some(part) = fetcher.parts.get_mut(&partition)
-        {
+        if let Some(part) = self.part_of(leader, partition) {
             part.pause_until = Some(until);
-            fetcher.changed.insert(partition);
+            self.ask_again(leader, partition);
         }
         self.deadlines.insert((until, Deadline::Fetchers));
     }
@@ -391,20 +394,30 @@ impl<D: Disk> Shard<D> {
         let Some(position) = self.partitions.replica(partition).and_then(|replica| replica.fetch_position()) else {
             return;
         };
-        let (at, name) = (to.clone(), topic.name.clone());
+        // Both at once: where segments are deleted fast, a beginning that is told late is gone, too.
         self.ask_bound(&to, &topic.name, partition, position, EARLIEST, move |shard, start| {
-            shard.ask_bound(&at, &name, partition, position, LATEST, move |shard, end| {
-                let (now, leader_epoch) = (shard.now, position.leader_epoch);
-                if !shard.is_held(partition)
-                    && let Some(replica) = shard.partitions.replica(partition)
-                    && replica.fetch_position() == Some(position)
-                {
-                    let range = OutOfRange { leader_epoch, start_offset: start, end_offset: end };
-                    let cut = replica.out_of_range(now, &range);
-                    shard.cut_back(leader, partition, cut);
-                }
-            });
+            if let Some(part) = shard.part_of(leader, partition) {
+                part.start = Some(start);
+            }
         });
+        self.ask_bound(&to, &topic.name, partition, position, LATEST, move |shard, end| {
+            let start = shard.part_of(leader, partition).and_then(|part| part.start.take());
+            let (now, leader_epoch, is_held) = (shard.now, position.leader_epoch, shard.is_held(partition));
+            let replica = shard.partitions.replica(partition).filter(|_| !is_held);
+            let replica = replica.filter(|replica| replica.fetch_position() == Some(position));
+            if let (Some(start), Some(replica)) = (start, replica) {
+                let cut = replica.out_of_range(now, &OutOfRange { leader_epoch, start_offset: start, end_offset: end });
+                let goes_on = matches!(cut, Ok(end) if end != position.offset);
+                shard.cut_back(leader, partition, cut);
+                if let Some(part) = shard.part_of(leader, partition).filter(|_| goes_on) {
+                    part.pause_until = None;
+                }
+            }
+        });
+    }
+
+    fn part_of(&mut self, leader: NodeId, partition: TopicPartition) -> Option<&mut Part> {
+        self.fetchers.get_mut(&leader)?.parts.get_mut(&partition)
     }
 
     fn ask_bound(

@@ -45,12 +45,24 @@ impl<D: Disk> Log<D> {
         self.restart_at(start, now.wall);
         self.high_watermark = start;
         self.remove_segments(&gone)?;
-        if start > Offset::ZERO {
+        if self.disk.exists(&self.identity.folder) {
+            self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
+            // Records that were taken back must not come back with a power loss.
+            self.disk.sync_folder(&self.identity.folder)?;
+        }
+        match self.remember_start() {
+            // The next record is what remembers it. Should there be a start before that, the log begins at 0, and anew here.
+            Err(Error::Full(_)) => Ok(()),
+            remembered => remembered,
+        }
+    }
+
+    fn remember_start(&mut self) -> Result<(), Error> {
+        if self.start > Offset::ZERO {
             // A log that nothing was appended to has no folder, and would begin at 0 again after a start.
             self.make()?;
         }
         if self.disk.exists(&self.identity.folder) {
-            self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
             self.shrink_epochs()?;
             // The name of the empty segment is what remembers where the log goes on.
             let place = Place { disk: &self.disk, folder: &self.identity.folder };

@@ -244,3 +244,23 @@ fn epochs_are_known_of_all_that_a_kill_brings_back() {
         (Some(latest), known[usize::try_from(latest.0).unwrap()])
     );
 }
+
+#[test]
+fn a_log_begins_anew_on_a_full_disk_and_goes_on_when_there_is_room() {
+    let disk = MemoryDisk::new(1);
+    disk.set_capacity_bytes(0);
+    let mut log = create(&disk, 1 << 20);
+    log.truncate_fully_and_start_at(now(1), Offset(45)).unwrap();
+    assert_eq!((log.start_offset(), log.end_offset()), (Offset(45), Offset(45)));
+    // What the leader has there.
+    let mut leader = create(&MemoryDisk::new(2), 1 << 20);
+    leader.truncate_fully_and_start_at(now(1), Offset(45)).unwrap();
+    fill(&mut leader, &mut Rng::new(1));
+    let records = all_bytes(&mut leader);
+    let append = |log: &mut Log<MemoryDisk>| log.append_as_is(now(2), &records);
+    assert!(!append(&mut log).unwrap_err().is_fatal());
+    disk.set_capacity_bytes(1 << 20);
+    append(&mut log).unwrap();
+    let back = reopen(disk, 1 << 20, Trust::Killed);
+    assert_eq!((back.start_offset(), back.end_offset()), (Offset(45), leader.end_offset()));
+}
