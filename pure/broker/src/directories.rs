@@ -184,10 +184,7 @@ impl<D: Disk> Shard<D> {
                 }
             }
             other => {
-                let code = match other {
-                    Outcome::Controller(Reply::AssignReplicasToDirs(Err(refused))) => refused.code,
-                    other => other.into_failure().0,
-                };
+                let code = other.into_failure().0;
                 let text = format!("the controller is told again in which directories replicas are: {code}");
                 self.log(Level::Debug, text);
             }

@@ -79,10 +79,7 @@ impl<D: Disk> Shard<D> {
         let mut answers: BTreeMap<TopicPartition, _> = match outcome {
             Outcome::Controller(Reply::AlterPartition(Ok(answers))) => answers.into_iter().collect(),
             other => {
-                let code = match other {
-                    Outcome::Controller(Reply::AlterPartition(Err(refused))) => refused.code,
-                    other => other.into_failure().0,
-                };
+                let code = other.into_failure().0;
                 asked.iter().map(|(partition, _)| (*partition, Err(code))).collect()
             }
         };

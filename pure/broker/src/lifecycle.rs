@@ -140,10 +140,7 @@ impl<D: Disk> Shard<D> {
             }
             Outcome::Controller(Reply::Heartbeat(Ok(reply))) => self.heard_back(reply),
             other => {
-                let code = match other {
-                    Outcome::Controller(Reply::Heartbeat(Err(refused))) => refused.code,
-                    other => other.into_failure().0,
-                };
+                let code = other.into_failure().0;
                 if matches!(code, ErrorCode::STALE_BROKER_EPOCH | ErrorCode::BROKER_ID_NOT_REGISTERED) {
                     life.epoch = None;
                     self.log(

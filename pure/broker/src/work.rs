@@ -3,8 +3,8 @@
 use crate::checkpoint::CheckpointRow;
 use coordinator::group;
 use log::{Disk, Producer};
-use metadata::Broker;
 use metadata::controller::{self, LastStop};
+use metadata::{Broker, Refused};
 use record::Rejected;
 use replica::{Appended, Isolation, IsrProposal, ListedOffset, OffsetSpec, Read, Slice};
 use types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionIndex, ProducerId, ShardId, Text, TopicPartition};
@@ -178,6 +178,14 @@ pub enum Outcome<D: Disk> {
 }
 
 impl Work {
+    /// A work of one partition, where the request named one that is there.
+    pub(crate) fn of_partition(resolved: Result<TopicPartition, ErrorCode>, op: PartitionOp) -> Work {
+        match resolved {
+            Ok(partition) => Work::Partition { partition, op },
+            Err(code) => Work::refused(code, String::new()),
+        }
+    }
+
     pub(crate) fn refused(code: ErrorCode, message: String) -> Work {
         Work::Refused { code, message }
     }
@@ -203,6 +211,10 @@ impl<D: Disk> Outcome<D> {
             Outcome::Refused { code, message } => (code, message),
             Outcome::Rejected(rejected) => (rejected.code, rejected.message),
             Outcome::Pending => (ErrorCode::REQUEST_TIMED_OUT, String::new()),
+            Outcome::Controller(reply) => match reply.into_refused() {
+                Some(refused) => (refused.code, refused.message),
+                None => foreign(),
+            },
             Outcome::Produced(_)
             | Outcome::Fetched(_)
             | Outcome::Changed
@@ -212,14 +224,27 @@ impl<D: Disk> Outcome<D> {
             | Outcome::Deleted { .. }
             | Outcome::Producers(_)
             | Outcome::Group(_)
-            | Outcome::Controller(_)
             | Outcome::Quorum(_)
             | Outcome::QuorumView(_)
             | Outcome::Sizes(_)
-            | Outcome::Checkpoint(_) => {
-                debug_assert!(false, "an outcome of another kind of work");
-                (ErrorCode::UNKNOWN_SERVER_ERROR, String::new())
-            }
+            | Outcome::Checkpoint(_) => foreign(),
         }
     }
+
+    /// As `into_failure`, as answers say it.
+    pub(crate) fn into_answer(self) -> (ErrorCode, Option<Text>) {
+        let (code, message) = self.into_failure();
+        (code, (!message.is_empty()).then(|| Text::from(message)))
+    }
+
+    /// As `into_failure`, for a work that was about several things: each of them has failed.
+    pub(crate) fn refuse_all<K, T>(self, things: Vec<K>) -> Vec<(K, Result<T, Refused>)> {
+        let (code, message) = self.into_failure();
+        things.into_iter().map(|thing| (thing, Err(Refused::new(code, message.clone())))).collect()
+    }
+}
+
+fn foreign() -> (ErrorCode, String) {
+    debug_assert!(false, "an outcome of another kind of work");
+    (ErrorCode::UNKNOWN_SERVER_ERROR, String::new())
 }

@@ -1,15 +1,10 @@
 //! AlterConfigs 0 to 2, which replaces all of a resource's values, and IncrementalAlterConfigs 0 and 1, which changes
 //! some (KIP-339). The last version of each is flexible.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work, told};
 use ::metadata::Refused;
 use ::metadata::config::{Operation, Resource, ResourceKind};
 use ::metadata::controller::{Command, ConfigChange, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::{
     AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
@@ -31,8 +26,7 @@ struct Answered {
     error_message: Option<Text>,
 }
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: AlterConfigsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: AlterConfigsRequest) -> Step<D> {
     let resource = |resource: wire::alter_configs_request::AlterConfigsResource| {
         let pair = |config: wire::alter_configs_request::AlterableConfig| {
             (config.name.detached(), config.value.as_ref().map(Text::detached))
@@ -41,7 +35,7 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         Asked { kind: resource.resource_type, name: resource.resource_name.detached(), change }
     };
     let changes = asked.resources.into_iter().map(resource).collect();
-    Ok(alter(request, changes, asked.validate_only, |request, answered| {
+    alter(request, changes, asked.validate_only, |request, answered| {
         let responses = answered.into_iter().map(|answered| alter_configs_response::AlterConfigsResourceResponse {
             error_code: answered.error_code,
             error_message: answered.error_message,
@@ -50,15 +44,14 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
             ..Default::default()
         });
         request.reply(&AlterConfigsResponse { responses: responses.collect(), ..Default::default() })
-    }))
+    })
 }
 
 pub(crate) fn start_incremental<D: Disk>(
     _: &mut Shard<D>,
     request: Request,
-    body: Reader,
-) -> Result<Step<D>, DecodeError> {
-    let asked: IncrementalAlterConfigsRequest = request.decode(body)?;
+    asked: IncrementalAlterConfigsRequest,
+) -> Step<D> {
     let resource = |resource: wire::incremental_alter_configs_request::AlterConfigsResource| {
         let operation = |config: wire::incremental_alter_configs_request::AlterableConfig| {
             let value = config.value.as_ref().map(Text::detached);
@@ -69,7 +62,7 @@ pub(crate) fn start_incremental<D: Disk>(
         Asked { kind: resource.resource_type, name: resource.resource_name.detached(), change }
     };
     let changes = asked.resources.into_iter().map(resource).collect();
-    Ok(alter(request, changes, asked.validate_only, |request, answered| {
+    alter(request, changes, asked.validate_only, |request, answered| {
         let response = |answered: Answered| incremental_alter_configs_response::AlterConfigsResourceResponse {
             error_code: answered.error_code,
             error_message: answered.error_message,
@@ -79,7 +72,7 @@ pub(crate) fn start_incremental<D: Disk>(
         };
         let responses = answered.into_iter().map(response).collect();
         request.reply(&IncrementalAlterConfigsResponse { responses, ..Default::default() })
-    }))
+    })
 }
 
 fn alter<D: Disk>(
@@ -104,10 +97,7 @@ fn alter<D: Disk>(
     Step::one(alter, move |shard: &mut Shard<D>, outcome| {
         let results = match outcome {
             Outcome::Controller(Reply::AlterConfigs(results)) => results,
-            other => {
-                let (code, message) = other.into_failure();
-                resources.into_iter().map(|resource| (resource, Err(Refused::new(code, message.clone())))).collect()
-            }
+            other => other.refuse_all(resources),
         };
         let mut answered: Vec<Answered> =
             results.into_iter().map(|(resource, result)| answer(resource, result)).collect();
@@ -120,9 +110,6 @@ fn alter<D: Disk>(
 }
 
 fn answer(resource: Resource, result: Result<(), Refused>) -> Answered {
-    let (error_code, error_message) = match result {
-        Ok(()) => (ErrorCode::NONE, None),
-        Err(refused) => (refused.code, Some(Text::from(refused.message))),
-    };
+    let (error_code, error_message) = told(result);
     Answered { kind: resource.kind.code(), name: resource.name, error_code, error_message }
 }

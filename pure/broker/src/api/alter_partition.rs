@@ -4,20 +4,14 @@
 //! (KIP-903).
 
 use super::metadata::ids;
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::controller::{Command, IsrChange, PartitionState, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
 use wire::alter_partition_request::PartitionData as Asked;
 use wire::alter_partition_response::{PartitionData, TopicData};
 use wire::{AlterPartitionRequest, AlterPartitionResponse};
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: AlterPartitionRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: AlterPartitionRequest) -> Step<D> {
     let changes = asked.topics.iter().flat_map(|topic| {
         topic.partitions.iter().map(|part| {
             let partition = TopicPartition { topic: topic.topic_id, partition: PartitionIndex(part.partition_index) };
@@ -30,19 +24,16 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         partitions: changes.collect(),
     };
     let work = Work::controller(command);
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::AlterPartition(Ok(answers))) => {
                 AlterPartitionResponse { topics: by_topic(answers), ..Default::default() }
-            }
-            Outcome::Controller(Reply::AlterPartition(Err(refused))) => {
-                AlterPartitionResponse { error_code: refused.code, ..Default::default() }
             }
             other => AlterPartitionResponse { error_code: other.into_failure().0, ..Default::default() },
         };
         shard.figures.error(request.key, response.error_code);
         request.reply(&response)
-    }))
+    })
 }
 
 fn change(partition: TopicPartition, part: &Asked) -> IsrChange {

@@ -4,24 +4,18 @@
 //! The response's header is of version 0 always, and a version that is not known is answered in version 0, so that a
 //! newer client can find out what to speak.
 
-use super::SERVED;
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
+use super::{Disk, Request, SERVED, Shard, Step};
 use ::metadata::controller::SUPPORTED_FEATURES;
 use bytes::Bytes;
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use wire::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: ApiVersionsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: ApiVersionsRequest) -> Step<D> {
     if request.version >= 3 {
         if !is_software_name(&asked.client_software_name) || !is_software_name(&asked.client_software_version) {
             let response = ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
-            return Ok(request.reply(&response));
+            return request.reply(&response);
         }
         if let Some(session) = shard.sessions.get_mut(&request.slot.connection) {
             session.peer.software_name = asked.client_software_name.detached();
@@ -53,7 +47,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             .collect(),
         ..Default::default()
     };
-    Ok(request.reply(&response))
+    request.reply(&response)
 }
 
 /// The answer to a version that is not known.

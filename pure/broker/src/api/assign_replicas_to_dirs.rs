@@ -1,18 +1,12 @@
 //! AssignReplicasToDirs 0: a broker tells the controller in which of its log directories its replicas are (KIP-858).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::controller::{Command, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, NodeId, PartitionIndex, TopicPartition, Uuid};
 use wire::assign_replicas_to_dirs_response::{DirectoryData, PartitionData, TopicData};
 use wire::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: AssignReplicasToDirsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: AssignReplicasToDirsRequest) -> Step<D> {
     let mut assignments = Vec::new();
     for directory in &asked.directories {
         for topic in &directory.topics {
@@ -23,18 +17,15 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     shard.figures.error(request.key, ErrorCode::NONE);
     let (broker, epoch) = (NodeId(asked.broker_id), asked.broker_epoch);
     let work = Work::controller(Command::AssignReplicasToDirs { broker, epoch, assignments });
-    Ok(Step::one(work, move |_, outcome| {
+    Step::one(work, move |_, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::AssignReplicasToDirs(Ok(answers))) => {
                 AssignReplicasToDirsResponse { directories: grouped(&answers), ..Default::default() }
             }
-            Outcome::Controller(Reply::AssignReplicasToDirs(Err(refused))) => {
-                AssignReplicasToDirsResponse { error_code: refused.code, ..Default::default() }
-            }
             other => AssignReplicasToDirsResponse { error_code: other.into_failure().0, ..Default::default() },
         };
         request.reply(&response)
-    }))
+    })
 }
 
 /// The answers in the order of the question, which had those of one directory and topic together.

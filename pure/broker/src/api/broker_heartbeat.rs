@@ -2,18 +2,12 @@
 //!
 //! 1 names directories that failed (KIP-858), 2 those that get no new replicas.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::controller::{Command, Heartbeat, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{NodeId, Offset};
 use wire::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: BrokerHeartbeatRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: BrokerHeartbeatRequest) -> Step<D> {
     shard.note_heartbeat(request.slot.connection, NodeId(asked.broker_id), asked.broker_epoch);
     let heartbeat = Heartbeat {
         broker: NodeId(asked.broker_id),
@@ -26,7 +20,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         others_know: false,
     };
     let work = Work::controller(Command::Heartbeat(heartbeat));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::Heartbeat(Ok(reply))) => BrokerHeartbeatResponse {
                 is_caught_up: reply.is_caught_up,
@@ -34,12 +28,9 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
                 should_shut_down: reply.should_shut_down,
                 ..Default::default()
             },
-            Outcome::Controller(Reply::Heartbeat(Err(refused))) => {
-                BrokerHeartbeatResponse { error_code: refused.code, ..Default::default() }
-            }
             other => BrokerHeartbeatResponse { error_code: other.into_failure().0, ..Default::default() },
         };
         shard.figures.error(request.key, response.error_code);
         request.reply(&response)
-    }))
+    })
 }

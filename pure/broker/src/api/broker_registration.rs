@@ -3,14 +3,9 @@
 //! 2 names log directories (KIP-858), 3 the epoch of the last registration after a clean stop (KIP-966). Ours tells a
 //! killed process, whose writes the operating system kept, from a machine that went down.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{ControllerWork, Outcome, Work};
+use super::{ControllerWork, Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::controller::{LastStop, Reply};
 use ::metadata::{Broker, Endpoint};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, NodeId, Text};
 use wire::{BrokerRegistrationRequest, BrokerRegistrationResponse};
 
@@ -19,14 +14,13 @@ use wire::{BrokerRegistrationRequest, BrokerRegistrationResponse};
 pub(crate) const AFTER_KILL: i64 = -2;
 pub(crate) const AFTER_POWER_LOSS: i64 = -1;
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: BrokerRegistrationRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: BrokerRegistrationRequest) -> Step<D> {
     if *asked.cluster_id != *shard.node.cluster_id {
-        return Ok(request.reply(&BrokerRegistrationResponse {
+        return request.reply(&BrokerRegistrationResponse {
             error_code: ErrorCode::INCONSISTENT_CLUSTER_ID,
             broker_epoch: -1,
             ..Default::default()
-        }));
+        });
     }
     let last_stop = match asked.previous_broker_epoch {
         AFTER_KILL => LastStop::Killed,
@@ -34,15 +28,14 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         _ => LastStop::Clean,
     };
     let work = Work::Controller(Box::new(ControllerWork::Register { broker: broker(asked), last_stop }));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let (error_code, broker_epoch) = match outcome {
             Outcome::Controller(Reply::RegisterBroker(Ok(epoch))) => (ErrorCode::NONE, epoch),
-            Outcome::Controller(Reply::RegisterBroker(Err(refused))) => (refused.code, -1),
             other => (other.into_failure().0, -1),
         };
         shard.figures.error(request.key, error_code);
         request.reply(&BrokerRegistrationResponse { error_code, broker_epoch, ..Default::default() })
-    }))
+    })
 }
 
 fn broker(asked: BrokerRegistrationRequest) -> Broker {

@@ -2,39 +2,30 @@
 //!
 //! 4 knows defaults as -1 (KIP-464), 5 is flexible and returns the topic as it was created (KIP-525), 7 its id (KIP-516).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::Refused;
 use ::metadata::config::ConfigEntry;
 use ::metadata::controller::{Command, CreatedTopic, NewTopic, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{NodeId, PartitionIndex, Text};
 use wire::create_topics_request::CreatableTopic;
 use wire::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use wire::{CreateTopicsRequest, CreateTopicsResponse};
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: CreateTopicsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: CreateTopicsRequest) -> Step<D> {
     let names: Vec<Text> = asked.topics.iter().map(|topic| topic.name.clone()).collect();
     let topics = asked.topics.into_iter().map(new_topic).collect();
     let create = Work::controller(Command::CreateTopics { topics, validate_only: asked.validate_only });
-    Ok(Step::one(create, move |shard, outcome| {
+    Step::one(create, move |shard, outcome| {
         let results = match outcome {
             Outcome::Controller(Reply::CreateTopics(results)) => results,
-            other => {
-                let (code, message) = other.into_failure();
-                names.into_iter().map(|name| (name, Err(Refused::new(code, message.clone())))).collect()
-            }
+            other => other.refuse_all(names),
         };
         let topics: Vec<_> = results.into_iter().map(|(name, result)| topic_result(name, result)).collect();
         for topic in &topics {
             shard.figures.error(request.key, topic.error_code);
         }
         request.reply(&CreateTopicsResponse { topics, ..Default::default() })
-    }))
+    })
 }
 
 fn new_topic(topic: CreatableTopic) -> NewTopic {

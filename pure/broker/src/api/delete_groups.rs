@@ -2,20 +2,14 @@
 //!
 //! 2 is flexible.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, DeleteGroups, Reply};
-use log::Disk;
 use std::collections::BTreeSet;
 use types::Text;
-use types::codec::{DecodeError, Reader};
 use wire::delete_groups_response::DeletableGroupResult;
 use wire::{DeleteGroupsRequest, DeleteGroupsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let mut asked: DeleteGroupsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, mut asked: DeleteGroupsRequest) -> Step<D> {
     let mut seen = BTreeSet::new();
     asked.groups_names.retain(|group| seen.insert(group.clone()));
     let delete = |group: &Text| {
@@ -23,7 +17,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         shard.group_work(group, Command::DeleteGroups(DeleteGroups { groups }))
     };
     let works = asked.groups_names.iter().map(delete).collect();
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut results = Vec::with_capacity(outcomes.len());
         for (group_id, outcome) in asked.groups_names.into_iter().zip(outcomes) {
             let error_code = match outcome {
@@ -34,5 +28,5 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             results.push(DeletableGroupResult { group_id, error_code, ..Default::default() });
         }
         request.reply(&DeleteGroupsResponse { results, ..Default::default() })
-    }))
+    })
 }

@@ -2,33 +2,23 @@
 //!
 //! 2 is flexible.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, PartitionOp, Work};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
 use ::metadata::config::{Overrides, Resource, TopicConfig};
 use ::metadata::names::is_internal;
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Offset, PartitionIndex, Text, Uuid};
 use wire::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use wire::{DeleteRecordsRequest, DeleteRecordsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DeleteRecordsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DeleteRecordsRequest) -> Step<D> {
     let mut works = Vec::new();
     for topic in &asked.topics {
         for part in &topic.partitions {
             let resolved = shard.resolve(Uuid::ZERO, &topic.name, PartitionIndex(part.partition_index));
-            works.push(match resolved.and_then(|partition| allowed(shard, &topic.name).map(|()| partition)) {
-                Ok(partition) => {
-                    Work::Partition { partition, op: PartitionOp::DeleteRecords { before: Offset(part.offset) } }
-                }
-                Err(code) => Work::refused(code, String::new()),
-            });
+            let resolved = resolved.and_then(|partition| allowed(shard, &topic.name).map(|()| partition));
+            works.push(Work::of_partition(resolved, PartitionOp::DeleteRecords { before: Offset(part.offset) }));
         }
     }
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut outcomes = outcomes.into_iter();
         let mut topics = Vec::with_capacity(asked.topics.len());
         for topic in asked.topics {
@@ -49,7 +39,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             topics.push(DeleteRecordsTopicResult { name: topic.name, partitions, ..Default::default() });
         }
         request.reply(&DeleteRecordsResponse { topics, ..Default::default() })
-    }))
+    })
 }
 
 /// Records go by an offset only where they would go by age or size too.

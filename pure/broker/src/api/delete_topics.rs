@@ -2,20 +2,13 @@
 //!
 //! 4 is flexible, 5 has messages (KIP-599), 6 deletes by id too (KIP-516).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
-use ::metadata::Refused;
+use super::{Disk, Outcome, Request, Shard, Step, Work, told};
 use ::metadata::controller::{Command, Reply, TopicName};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{Text, Uuid};
 use wire::delete_topics_response::DeletableTopicResult;
 use wire::{DeleteTopicsRequest, DeleteTopicsResponse};
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DeleteTopicsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: DeleteTopicsRequest) -> Step<D> {
     let topics: Vec<TopicName> = if request.version >= 6 {
         let topic = |topic: wire::delete_topics_request::DeleteTopicState| TopicName {
             name: topic.name.as_ref().map(Text::detached),
@@ -27,24 +20,17 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         asked.topic_names.iter().map(named).collect()
     };
     let delete = Work::controller(Command::DeleteTopics { topics: topics.clone() });
-    Ok(Step::one(delete, move |shard, outcome| {
+    Step::one(delete, move |shard, outcome| {
         let results = match outcome {
             Outcome::Controller(Reply::DeleteTopics(results)) => results,
-            other => {
-                let (code, message) = other.into_failure();
-                topics.into_iter().map(|topic| (topic, Err(Refused::new(code, message.clone())))).collect()
-            }
+            other => other.refuse_all(topics),
         };
-        let mut responses = Vec::with_capacity(results.len());
-        for (topic, result) in results {
-            let mut response = DeletableTopicResult { name: topic.name, topic_id: topic.id, ..Default::default() };
-            if let Err(refused) = result {
-                shard.figures.error(request.key, refused.code);
-                response.error_code = refused.code;
-                response.error_message = Some(Text::from(refused.message));
-            }
-            responses.push(response);
-        }
+        let answer = |(TopicName { name, id: topic_id }, result)| {
+            let (error_code, error_message) = told(result);
+            shard.figures.error(request.key, error_code);
+            DeletableTopicResult { name, topic_id, error_code, error_message, ..Default::default() }
+        };
+        let responses = results.into_iter().map(answer).collect();
         request.reply(&DeleteTopicsResponse { responses, ..Default::default() })
-    }))
+    })
 }

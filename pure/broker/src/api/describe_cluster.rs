@@ -3,13 +3,9 @@
 //! 1 asks for brokers or controllers (KIP-919), 2 includes fenced brokers (KIP-1073).
 
 use super::metadata::CLUSTER_OPERATIONS;
-use crate::call::Step;
+use super::{Disk, Request, Shard, Step};
 use crate::node::Reachable;
-use crate::session::Request;
-use crate::shard::Shard;
 use ::metadata::Broker;
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::describe_cluster_response::DescribeClusterBroker;
 use wire::{DescribeClusterRequest, DescribeClusterResponse};
@@ -17,8 +13,7 @@ use wire::{DescribeClusterRequest, DescribeClusterResponse};
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeClusterRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DescribeClusterRequest) -> Step<D> {
     if request.version >= 1 && asked.endpoint_type != BROKERS {
         let (error_code, message) = match asked.endpoint_type {
             CONTROLLERS => (ErrorCode::MISMATCHED_ENDPOINT_TYPE, "this is a broker's address: ask it for brokers"),
@@ -29,7 +24,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             error_message: Some(Text::from_static(message)),
             ..Default::default()
         };
-        return Ok(request.reply(&response));
+        return request.reply(&response);
     }
     let broker = |broker: Reachable| DescribeClusterBroker {
         broker_id: broker.id.0,
@@ -45,7 +40,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         let fenced: Vec<DescribeClusterBroker> = fenced.filter_map(fenced_broker).collect();
         brokers.extend(fenced);
     }
-    Ok(request.reply(&DescribeClusterResponse {
+    request.reply(&DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: shard.node.cluster_id.clone(),
         controller_id: shard.controller_id().0,
@@ -56,7 +51,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             i32::MIN
         },
         ..Default::default()
-    }))
+    })
 }
 
 /// One that does not serve, where it said it would be reached.

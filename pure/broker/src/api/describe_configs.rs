@@ -2,19 +2,14 @@
 //!
 //! 3 has types and documentation (KIP-569), 4 is flexible.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
+use super::{Disk, Request, Shard, Step};
 use ::metadata::config::{ConfigEntry, Resource, ResourceKind, describe};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::describe_configs_request::DescribeConfigsResource;
 use wire::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym};
 use wire::{DescribeConfigsRequest, DescribeConfigsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeConfigsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DescribeConfigsRequest) -> Step<D> {
     let mut results = Vec::with_capacity(asked.resources.len());
     for resource in &asked.resources {
         let mut result = one(shard, resource);
@@ -29,7 +24,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         shard.figures.error(request.key, result.error_code);
         results.push(result);
     }
-    Ok(request.reply(&DescribeConfigsResponse { results, ..Default::default() }))
+    request.reply(&DescribeConfigsResponse { results, ..Default::default() })
 }
 
 fn one<D: Disk>(shard: &Shard<D>, asked: &DescribeConfigsResource) -> DescribeConfigsResult {

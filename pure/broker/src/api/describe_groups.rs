@@ -4,26 +4,20 @@
 //! (KIP-1043).
 
 use super::metadata::GROUP_OPERATIONS;
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, DescribeGroups, Described, DescribedMember, Reply};
-use log::Disk;
 use types::Text;
-use types::codec::{DecodeError, Reader};
 use wire::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use wire::{DescribeGroupsRequest, DescribeGroupsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeGroupsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DescribeGroupsRequest) -> Step<D> {
     let knows_group_id_not_found = request.version >= 6;
     let describe = |group: &Text| {
         let groups = vec![group.detached()];
         shard.group_work(group, Command::DescribeGroups(DescribeGroups { groups, knows_group_id_not_found }))
     };
     let works = asked.groups.iter().map(describe).collect();
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut groups = Vec::with_capacity(outcomes.len());
         for (group_id, outcome) in asked.groups.into_iter().zip(outcomes) {
             match outcome {
@@ -53,7 +47,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             shard.figures.error(request.key, group.error_code);
         }
         request.reply(&DescribeGroupsResponse { groups, ..Default::default() })
-    }))
+    })
 }
 
 fn described_group(group: Described) -> DescribedGroup {

@@ -3,20 +3,14 @@
 //! 2 is flexible, 3 has an error for the whole (KIP-784), 4 the sizes of the volume (KIP-827), 5 says whether a
 //! directory is cordoned.
 
-use crate::call::Step;
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use crate::directories::directory_error;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
-use log::Disk;
 use std::collections::{BTreeMap, BTreeSet};
-use types::codec::{DecodeError, Reader};
 use types::{PartitionIndex, ShardId, Text};
 use wire::describe_log_dirs_response::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic};
 use wire::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeLogDirsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DescribeLogDirsRequest) -> Step<D> {
     let wanted: Option<BTreeSet<(Text, PartitionIndex)>> = asked.topics.map(|topics| {
         let pairs = topics.into_iter().flat_map(|topic| {
             let name = topic.topic;
@@ -25,7 +19,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         pairs.collect()
     });
     let works = (0..shard.node.shards).map(|number| Work::Sizes { shard: ShardId(number) }).collect();
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut found: BTreeMap<usize, Topics> = BTreeMap::new();
         let sizes = outcomes.into_iter().filter_map(|outcome| match outcome {
             Outcome::Sizes(sizes) => Some(sizes),
@@ -46,7 +40,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         let all = 0..shard.directories.len();
         let results = all.map(|directory| result(shard, directory, found.remove(&directory).unwrap_or_default()));
         request.reply(&DescribeLogDirsResponse { results: results.collect(), ..Default::default() })
-    }))
+    })
 }
 
 type Topics = BTreeMap<Text, Vec<DescribeLogDirsPartition>>;

@@ -1,27 +1,20 @@
 //! DescribeProducers 0: the idempotent and transactional producers that a partition remembers (KIP-664).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, PartitionOp, Work};
-use log::{Disk, Producer};
-use types::codec::{DecodeError, Reader};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
+use log::Producer;
 use types::{Offset, PartitionIndex, ProducerId, Text, Uuid};
 use wire::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use wire::{DescribeProducersRequest, DescribeProducersResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeProducersRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DescribeProducersRequest) -> Step<D> {
     let mut works = Vec::new();
     for topic in &asked.topics {
         for index in &topic.partition_indexes {
-            works.push(match shard.resolve(Uuid::ZERO, &topic.name, PartitionIndex(*index)) {
-                Ok(partition) => Work::Partition { partition, op: PartitionOp::Producers },
-                Err(code) => Work::refused(code, String::new()),
-            });
+            let resolved = shard.resolve(Uuid::ZERO, &topic.name, PartitionIndex(*index));
+            works.push(Work::of_partition(resolved, PartitionOp::Producers));
         }
     }
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut outcomes = outcomes.into_iter();
         let mut topics = Vec::with_capacity(asked.topics.len());
         for topic in asked.topics {
@@ -45,7 +38,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             topics.push(TopicResponse { name: topic.name, partitions, ..Default::default() });
         }
         request.reply(&DescribeProducersResponse { topics, ..Default::default() })
-    }))
+    })
 }
 
 fn producer_state((id, producer): &(ProducerId, Producer)) -> ProducerState {

@@ -2,20 +2,14 @@
 //!
 //! 1 tells when replicas fetched (KIP-836), 2 names directories and endpoints (KIP-853).
 
-use crate::call::Step;
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use crate::raft::{LISTENER, METADATA_NAME};
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
-use log::Disk;
 use quorum::{Description, Endpoint, ReplicaView};
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, NodeId};
 use wire::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
 use wire::{DescribeQuorumRequest, DescribeQuorumResponse};
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeQuorumRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: DescribeQuorumRequest) -> Step<D> {
     let is_metadata = matches!(
         &asked.topics[..],
         [topic] if *topic.topic_name == *METADATA_NAME
@@ -24,9 +18,9 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
     if !is_metadata {
         let response =
             DescribeQuorumResponse { error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ..Default::default() };
-        return Ok(request.reply(&response));
+        return request.reply(&response);
     }
-    Ok(Step::one(Work::DescribeQuorum, move |shard, outcome| {
+    Step::one(Work::DescribeQuorum, move |shard, outcome| {
         let response = match outcome {
             Outcome::QuorumView(Some(view)) => response(*view),
             Outcome::QuorumView(None) => {
@@ -36,7 +30,7 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         };
         shard.figures.error(request.key, response.error_code);
         request.reply(&response)
-    }))
+    })
 }
 
 fn response(view: Description) -> DescribeQuorumResponse {

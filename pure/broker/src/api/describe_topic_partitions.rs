@@ -2,27 +2,22 @@
 
 use super::metadata::{TOPIC_OPERATIONS, ids};
 use super::topics::is_valid_name;
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
+use super::{Disk, Request, Shard, Step};
 use ::metadata::names::is_internal;
 use ::metadata::{Image, Partition, Topic};
-use log::Disk;
 use std::collections::BTreeSet;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use wire::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: DescribeTopicPartitionsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: DescribeTopicPartitionsRequest) -> Step<D> {
     let (from_topic, from_partition) = match &asked.cursor {
         Some(cursor) if cursor.partition_index < 0 => {
             let topics = asked.topics.into_iter().map(|topic| unknown(topic.name, ErrorCode::INVALID_REQUEST));
             let response = DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() };
-            return Ok(request.reply(&response));
+            return request.reply(&response);
         }
         Some(cursor) => (cursor.topic_name.clone(), cursor.partition_index),
         None => (Text::default(), 0),
@@ -59,7 +54,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             break;
         }
     }
-    Ok(request.reply(&response))
+    request.reply(&response)
 }
 
 fn cursor(topic_name: Text, partition_index: i32) -> Cursor {

@@ -2,25 +2,19 @@
 //!
 //! 1 knows unclean elections (KIP-460), 2 is flexible.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work, told};
 use ::metadata::Refused;
 use ::metadata::controller::{Command, ElectionKind, Reply};
-use log::Disk;
 use std::collections::BTreeMap;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, PartitionIndex, Text};
 use wire::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use wire::{ElectLeadersRequest, ElectLeadersResponse};
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: ElectLeadersRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: ElectLeadersRequest) -> Step<D> {
     let code = if request.version == 0 { 0 } else { asked.election_type };
     let Some(kind) = ElectionKind::from_code(code) else {
         let response = ElectLeadersResponse { error_code: ErrorCode::INVALID_REQUEST, ..Default::default() };
-        return Ok(request.reply(&response));
+        return request.reply(&response);
     };
     let partitions = asked.topic_partitions.map(|topics| {
         let pairs = topics
@@ -29,7 +23,7 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         pairs.collect()
     });
     let elect = Work::controller(Command::ElectLeaders { kind, partitions });
-    Ok(Step::one(elect, move |shard, outcome| {
+    Step::one(elect, move |shard, outcome| {
         let response = match outcome {
             Outcome::Controller(Reply::ElectLeaders(results)) => {
                 ElectLeadersResponse { replica_election_results: by_topic(results), ..Default::default() }
@@ -38,16 +32,13 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
         };
         shard.figures.error(request.key, response.error_code);
         request.reply(&response)
-    }))
+    })
 }
 
 fn by_topic(results: Vec<(Text, PartitionIndex, Result<(), Refused>)>) -> Vec<ReplicaElectionResult> {
     let mut topics: BTreeMap<Text, Vec<PartitionResult>> = BTreeMap::new();
     for (topic, index, result) in results {
-        let (error_code, error_message) = match result {
-            Ok(()) => (ErrorCode::NONE, None),
-            Err(refused) => (refused.code, Some(Text::from(refused.message))),
-        };
+        let (error_code, error_message) = told(result);
         let result = PartitionResult { partition_id: index.0, error_code, error_message, ..Default::default() };
         topics.entry(topic).or_default().push(result);
     }

@@ -1,12 +1,9 @@
 //! Envelope 0 (KIP-590): a client's request that another broker sends on, because only the active controller answers it.
 
-use super::Refused;
-use crate::call::Step;
+use super::{Disk, Refused, Request, Shard, Step};
 use crate::forward::is_for_controller;
-use crate::session::{Request, Sealed};
-use crate::shard::Shard;
+use crate::session::Sealed;
 use bytes::Bytes;
-use log::Disk;
 use types::ErrorCode;
 use types::codec::{DecodeError, Reader, Writer};
 use wire::{EnvelopeRequest, EnvelopeResponse};

@@ -8,18 +8,13 @@
 //! partitions and looks again at the first change or at its deadline.
 
 use super::leaders::Leaders;
-use super::quorum;
-use crate::call::{Call, Step, Until};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work, quorum};
+use crate::call::{Call, Until};
 use crate::fetch_session::{Ask, News, PartKey, Told, TopicKey, Wanted};
 use crate::node::Reachable;
 use crate::raft::is_of_metadata;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, PartitionOp, Work};
-use log::Disk;
 use log::FileRange;
 use replica::{Fetcher, Isolation, Read, ReplicaView, Slice};
-use types::codec::{DecodeError, Reader};
 use types::{
     BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionIndex, ShardId, Text, TopicId, Uuid,
 };
@@ -50,10 +45,9 @@ struct Fetching {
     deadline: Instant,
 }
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: FetchRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: FetchRequest) -> Step<D> {
     if is_of_metadata(&asked) {
-        return Ok(quorum::fetch(request, asked));
+        return quorum::start(shard, request, asked);
     }
     let follower = follower(&request, &asked);
     let uses_ids = request.version >= 13;
@@ -73,7 +67,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         Ok(opened) => opened,
         Err(error_code) => {
             shard.figures.error(request.key, error_code);
-            return Ok(request.reply(&FetchResponse { error_code, ..Default::default() }));
+            return request.reply(&FetchResponse { error_code, ..Default::default() });
         }
     };
     let limit = shard.settings.fetch_max_bytes();
@@ -102,7 +96,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         deadline: now.plus_ms(u64::try_from(asked.max_wait_ms).unwrap_or(0)),
         request,
     };
-    Ok(look(shard, fetching))
+    look(shard, fetching)
 }
 
 fn follower(request: &Request, asked: &FetchRequest) -> Option<(NodeId, BrokerEpoch)> {
@@ -178,29 +172,26 @@ fn read<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
     let works = fetching
         .parts
         .iter()
-        .map(|(key, wanted)| match resolve(shard, key) {
-            Ok(partition) => {
-                let read = Read {
-                    offset: wanted.fetch_offset,
-                    // One partition alone may fill the answer; what is too much for all together is cut when they are
-                    // gathered, which costs nothing, for a slice is only a reference.
-                    max_bytes: u32::try_from(fetching.max_bytes).unwrap_or(u32::MAX).min(wanted.max_bytes),
-                    min_one_batch: true,
-                    isolation: fetching.isolation,
-                    current_leader_epoch: wanted.current_leader_epoch,
-                    last_fetched_epoch: wanted.last_fetched_epoch,
-                    // From 11 on a consumer may be sent to a follower (KIP-392).
-                    leader_only: fetching.follower.is_some() || fetching.request.version < 11,
-                    fetcher: fetching.follower.map(|(id, broker_epoch)| Fetcher {
-                        id,
-                        broker_epoch,
-                        log_start_offset: wanted.log_start_offset,
-                    }),
-                    wants_replicas: fetching.rack.is_some(),
-                };
-                Work::Partition { partition, op: PartitionOp::Fetch(read) }
-            }
-            Err(code) => Work::refused(code, String::new()),
+        .map(|(key, wanted)| {
+            let read = Read {
+                offset: wanted.fetch_offset,
+                // One partition alone may fill the answer; what is too much for all together is cut when they are
+                // gathered, which costs nothing, for a slice is only a reference.
+                max_bytes: u32::try_from(fetching.max_bytes).unwrap_or(u32::MAX).min(wanted.max_bytes),
+                min_one_batch: true,
+                isolation: fetching.isolation,
+                current_leader_epoch: wanted.current_leader_epoch,
+                last_fetched_epoch: wanted.last_fetched_epoch,
+                // From 11 on a consumer may be sent to a follower (KIP-392).
+                leader_only: fetching.follower.is_some() || fetching.request.version < 11,
+                fetcher: fetching.follower.map(|(id, broker_epoch)| Fetcher {
+                    id,
+                    broker_epoch,
+                    log_start_offset: wanted.log_start_offset,
+                }),
+                wants_replicas: fetching.rack.is_some(),
+            };
+            Work::of_partition(resolve(shard, key), PartitionOp::Fetch(read))
         })
         .collect();
     Step::all(works, move |shard, outcomes| consider(shard, fetching, outcomes))

@@ -3,35 +3,29 @@
 //! 1 has key types, 3 is flexible, 4 asks for several keys at once (KIP-699), 5 and 6 belong to transactions and share
 //! groups. The topic that holds groups is created when it is first asked for.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{ControllerWork, Outcome, Work};
+use super::{ControllerWork, Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::names::CONSUMER_OFFSETS;
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::find_coordinator_response::Coordinator;
 use wire::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 const GROUP: i8 = 0;
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: FindCoordinatorRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: FindCoordinatorRequest) -> Step<D> {
     let keys = if request.version >= 4 { asked.coordinator_keys } else { vec![asked.key] };
     let key_type = asked.key_type;
     if key_type != GROUP || shard.image.topic_by_name(CONSUMER_OFFSETS).is_some() {
-        return Ok(answer(shard, &request, key_type, keys, ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        return answer(shard, &request, key_type, keys, ErrorCode::COORDINATOR_NOT_AVAILABLE);
     }
     let names = vec![Text::from_static(CONSUMER_OFFSETS)];
     let create = Work::Controller(Box::new(ControllerWork::AutoCreate(names)));
-    Ok(Step::one(create, move |shard, outcome| {
+    Step::one(create, move |shard, outcome| {
         let failure = match outcome {
             Outcome::Controller(_) => ErrorCode::COORDINATOR_NOT_AVAILABLE,
             other => other.into_failure().0,
         };
         answer(shard, &request, key_type, keys, failure)
-    }))
+    })
 }
 
 fn answer<D: Disk>(

@@ -3,32 +3,26 @@
 //! 2 is flexible, 3 may name a producer id of its own (KIP-360), 4 tells fenced from invalid epochs, 5 belongs to
 //! transactions (KIP-890). A producer without a transactional id always gets a new id: its old one decides nothing.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::controller::{Command, Reply};
-use log::Disk;
 use types::ErrorCode;
-use types::codec::{DecodeError, Reader};
 use wire::{InitProducerIdRequest, InitProducerIdResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: InitProducerIdRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: InitProducerIdRequest) -> Step<D> {
     if asked.transactional_id.is_some() {
         // There is no coordinator for transactions yet; its absence must not look like something that will pass.
-        return Ok(refuse(shard, &request, ErrorCode::INVALID_REQUEST));
+        return refuse(shard, &request, ErrorCode::INVALID_REQUEST);
     }
     if (asked.producer_id == -1) != (asked.producer_epoch == -1) {
         // Half a producer: Kafka takes both or neither.
-        return Ok(refuse(shard, &request, ErrorCode::INVALID_REQUEST));
+        return refuse(shard, &request, ErrorCode::INVALID_REQUEST);
     }
     if let Some(id) = shard.producer_ids.next() {
-        return Ok(reply(&request, id));
+        return reply(&request, id);
     }
     let epoch = shard.image.broker(shard.node.id).map_or(-1, |broker| broker.epoch);
     let allocate = Work::controller(Command::AllocateProducerIds { broker: shard.node.id, epoch });
-    Ok(Step::one(allocate, move |shard, outcome| match outcome {
+    Step::one(allocate, move |shard, outcome| match outcome {
         Outcome::Controller(Reply::AllocateProducerIds(Ok(ids))) => {
             shard.producer_ids = ids.first.0..ids.first.0.saturating_add(i64::from(ids.count));
             match shard.producer_ids.next() {
@@ -36,14 +30,8 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
                 None => refuse(shard, &request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
             }
         }
-        Outcome::Controller(Reply::AllocateProducerIds(Err(refused))) => {
-            refuse(shard, &request, retriable(refused.code))
-        }
-        other => {
-            let (code, _) = other.into_failure();
-            refuse(shard, &request, retriable(code))
-        }
-    }))
+        other => refuse(shard, &request, retriable(other.into_failure().0)),
+    })
 }
 
 /// What becomes of the controller while a new one is elected is no fault of the producer: it tries again.

@@ -3,19 +3,13 @@
 //! 1 has a rebalance time-out, 4 gives new members an id first (KIP-394), 5 has static members (KIP-345), 6 is flexible,
 //! 7 returns the protocol type (KIP-559), 8 a reason (KIP-800), 9 lets a leader skip the assignment (KIP-814).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, Join, JoinReply, Reply};
-use log::Disk;
 use types::Text;
-use types::codec::{DecodeError, Reader};
 use wire::join_group_response::JoinGroupResponseMember;
 use wire::{JoinGroupRequest, JoinGroupResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: JoinGroupRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: JoinGroupRequest) -> Step<D> {
     let member = asked.member_id.detached();
     let rebalance_timeout_ms = if request.version >= 1 { asked.rebalance_timeout_ms } else { asked.session_timeout_ms };
     let join = Join {
@@ -37,14 +31,14 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         can_skip_assignment: request.version >= 9,
     };
     let work = shard.group_work(&asked.group_id, Command::Join(join));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let reply = match outcome {
             Outcome::Group(Reply::Join(reply)) => reply,
             other => JoinReply::refused(member, other.into_failure().0),
         };
         shard.figures.error(request.key, reply.error);
         request.reply(&response(&request, reply))
-    }))
+    })
 }
 
 fn response(request: &Request, reply: JoinReply) -> JoinGroupResponse {

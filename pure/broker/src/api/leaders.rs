@@ -1,9 +1,8 @@
 //! Who leads a partition now, for the answer to a client that asked somebody else (KIP-951): it goes on without asking
 //! for metadata first.
 
+use super::{Disk, Shard};
 use crate::node::Reachable;
-use crate::shard::Shard;
-use log::Disk;
 use std::collections::BTreeMap;
 use types::{ErrorCode, NodeId, TopicPartition};
 

@@ -2,19 +2,13 @@
 //!
 //! 3 takes several members, by instance id too (KIP-345), 4 is flexible, 5 has a reason (KIP-800).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, Leave, LeaveReply, Leaver, LeftMember, Reply};
-use log::Disk;
 use types::Text;
-use types::codec::{DecodeError, Reader};
 use wire::leave_group_response::MemberResponse;
 use wire::{LeaveGroupRequest, LeaveGroupResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: LeaveGroupRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: LeaveGroupRequest) -> Step<D> {
     let members = if request.version >= 3 {
         let leaver = |member: wire::leave_group_request::MemberIdentity| Leaver {
             member: member.member_id.detached(),
@@ -27,13 +21,13 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     };
     let leave = Leave { group: asked.group_id.detached(), members };
     let work = shard.group_work(&asked.group_id, Command::Leave(leave));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let reply = match outcome {
             Outcome::Group(Reply::Leave(reply)) => reply,
             other => LeaveReply { error: other.into_failure().0, members: Vec::new() },
         };
         request.reply(&response(shard, &request, reply))
-    }))
+    })
 }
 
 fn response<D: Disk>(shard: &mut Shard<D>, request: &Request, reply: LeaveReply) -> LeaveGroupResponse {

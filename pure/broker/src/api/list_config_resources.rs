@@ -1,17 +1,12 @@
 //! ListConfigResources 0 and 1: what has configurations (KIP-1142). 0 lists client-metrics subscriptions only.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
+use super::{Disk, Request, Shard, Step};
 use ::metadata::config::ResourceKind;
-use log::Disk;
 use types::ErrorCode;
-use types::codec::{DecodeError, Reader};
 use wire::list_config_resources_response::ConfigResource;
 use wire::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: ListConfigResourcesRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: ListConfigResourcesRequest) -> Step<D> {
     let kinds = if request.version == 0 {
         Some(vec![ResourceKind::ClientMetrics])
     } else if asked.resource_types.is_empty() {
@@ -22,7 +17,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     let Some(kinds) = kinds else {
         let error_code = ErrorCode::UNSUPPORTED_VERSION;
         shard.figures.error(request.key, error_code);
-        return Ok(request.reply(&ListConfigResourcesResponse { error_code, ..Default::default() }));
+        return request.reply(&ListConfigResourcesResponse { error_code, ..Default::default() });
     };
     let resources = kinds.into_iter().flat_map(|kind| shard.image.config_resources(kind));
     let config_resources = resources
@@ -32,5 +27,5 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             ..Default::default()
         })
         .collect();
-    Ok(request.reply(&ListConfigResourcesResponse { config_resources, ..Default::default() }))
+    request.reply(&ListConfigResourcesResponse { config_resources, ..Default::default() })
 }

@@ -2,20 +2,14 @@
 //!
 //! 3 is flexible, 4 filters by state (KIP-518), 5 by type (KIP-848).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::names::CONSUMER_OFFSETS;
 use coordinator::group::command::{Command, ListGroups, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, PartitionIndex, Text};
 use wire::list_groups_response::ListedGroup;
 use wire::{ListGroupsRequest, ListGroupsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: ListGroupsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: ListGroupsRequest) -> Step<D> {
     let filter = ListGroups {
         states: asked.states_filter.iter().map(Text::detached).collect(),
         types: asked.types_filter.iter().map(Text::detached).collect(),
@@ -25,7 +19,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         .map(PartitionIndex)
         .map(|partition| Work::Group { partition, command: Box::new(Command::ListGroups(filter.clone())) })
         .collect();
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut response = ListGroupsResponse::default();
         for outcome in outcomes {
             match outcome {
@@ -39,7 +33,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         }
         shard.figures.error(request.key, response.error_code);
         request.reply(&response)
-    }))
+    })
 }
 
 fn listed(group: coordinator::group::command::Listed) -> ListedGroup {

@@ -4,19 +4,13 @@
 //! (KIP-734), 8 and 9 for local and tiered offsets (KIP-405, KIP-1005), 10 has a time-out for tiered storage, 11 asks
 //! for the earliest offset that waits for upload (KIP-1023).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, PartitionOp, Work};
-use log::Disk;
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
 use replica::{Isolation, OffsetSpec};
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, LeaderEpoch, PartitionIndex, Uuid};
 use wire::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use wire::{ListOffsetsRequest, ListOffsetsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: ListOffsetsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: ListOffsetsRequest) -> Step<D> {
     // A follower wants to know where the log ends: how much of it is committed may not be known before it follows.
     let isolation = match (asked.replica_id, asked.isolation_level) {
         (0.., _) => Isolation::LogEnd,
@@ -38,7 +32,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         }
         shape.push((topic.name, topic.partitions.iter().map(|part| part.partition_index).collect::<Vec<_>>()));
     }
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut outcomes = outcomes.into_iter();
         let mut topics = Vec::with_capacity(shape.len());
         for (name, indexes) in shape {
@@ -47,7 +41,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             topics.push(ListOffsetsTopicResponse { name, partitions, ..Default::default() });
         }
         request.reply(&ListOffsetsResponse { topics, ..Default::default() })
-    }))
+    })
 }
 
 /// The special values, each of which has a first version.

@@ -1,17 +1,16 @@
 //! ListPartitionReassignments 0 (KIP-455): the moves of replicas that are under way.
 
 use super::metadata::ids;
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
+use super::{Disk, Request, Shard, Step};
 use ::metadata::{Partition, Topic};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use wire::list_partition_reassignments_response::{OngoingPartitionReassignment, OngoingTopicReassignment};
 use wire::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: ListPartitionReassignmentsRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(
+    shard: &mut Shard<D>,
+    request: Request,
+    asked: ListPartitionReassignmentsRequest,
+) -> Step<D> {
     let topics: Vec<OngoingTopicReassignment> = match asked.topics {
         None => shard.image.topics().filter_map(|topic| moving(topic, None)).collect(),
         Some(topics) => topics
@@ -19,7 +18,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             .filter_map(|named| moving(shard.image.topic_by_name(&named.name)?, Some(&named.partition_indexes)))
             .collect(),
     };
-    Ok(request.reply(&ListPartitionReassignmentsResponse { topics, ..Default::default() }))
+    request.reply(&ListPartitionReassignmentsResponse { topics, ..Default::default() })
 }
 
 fn moving(topic: &Topic, named: Option<&Vec<i32>>) -> Option<OngoingTopicReassignment> {

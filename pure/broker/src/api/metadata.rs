@@ -4,16 +4,10 @@
 //! epochs, 8 authorised operations (KIP-430), 9 is flexible, 10 and 12 ask by topic id (KIP-516), 13 may ask the client
 //! to bootstrap again (KIP-1102).
 
-use super::topics;
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{ControllerWork, Outcome, Work};
+use super::{ControllerWork, Disk, Outcome, Request, Shard, Step, Work, topics};
 use ::metadata::controller::Reply;
 use ::metadata::names::is_internal;
-use log::Disk;
 use std::collections::BTreeSet;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, NodeId, Text, TopicId};
 use wire::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use wire::{MetadataRequest, MetadataResponse};
@@ -24,15 +18,14 @@ pub(crate) const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 <
 pub(crate) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 pub(crate) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: MetadataRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: MetadataRequest) -> Step<D> {
     let missing = topics_to_create(shard, &request, &asked);
     if missing.is_empty() {
-        return Ok(answer(shard, &request, &asked, &[]));
+        return answer(shard, &request, &asked, &[]);
     }
     let names = missing.iter().map(Text::detached).collect();
     let create = Work::Controller(Box::new(ControllerWork::AutoCreate(names)));
-    Ok(Step::one(create, move |shard, outcome| {
+    Step::one(create, move |shard, outcome| {
         let failed: Vec<(Text, ErrorCode)> = match outcome {
             Outcome::Controller(Reply::CreateTopics(results)) => {
                 results.into_iter().filter_map(|(name, result)| Some((name, result.err()?.code))).collect()
@@ -43,7 +36,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             }
         };
         answer(shard, &request, &asked, &failed)
-    }))
+    })
 }
 
 /// The names that are not there yet and may be created by being asked for.

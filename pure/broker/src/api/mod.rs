@@ -56,76 +56,102 @@ use crate::call::{SlotId, Step};
 use crate::seam::{Frame, Part};
 use crate::session::Request;
 use crate::shard::Shard;
+use crate::work::{ControllerWork, Outcome, PartitionOp, Work};
 use bytes::Bytes;
-use log::Disk;
-use log::FileRange;
+use log::{Disk, FileRange};
 use types::codec::{DecodeError, Reader, Writer};
-use wire::{
-    AddRaftVoterRequest, ApiKey, BeginQuorumEpochRequest, Body, EndQuorumEpochRequest, FetchSnapshotRequest,
-    RemoveRaftVoterRequest, UpdateRaftVoterRequest, VoteRequest,
-};
+use types::{ErrorCode, Text};
+use wire::{ApiKey, Body};
 
-/// The keys and versions that this broker serves, as it advertises them.
-pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
-    // librdkafka reads its feature table off an advertised minimum of 0; versions 0 to 2 are answered with
-    // UNSUPPORTED_VERSION, as Kafka does.
-    (ApiKey::Produce, 0, 13),
-    (ApiKey::Fetch, 4, 18),
-    (ApiKey::ListOffsets, 1, 11),
-    (ApiKey::Metadata, 0, 13),
-    (ApiKey::OffsetCommit, 2, 10),
-    (ApiKey::OffsetFetch, 1, 10),
-    (ApiKey::FindCoordinator, 0, 6),
-    (ApiKey::JoinGroup, 0, 9),
-    (ApiKey::Heartbeat, 0, 4),
-    (ApiKey::LeaveGroup, 0, 5),
-    (ApiKey::SyncGroup, 0, 5),
-    (ApiKey::DescribeGroups, 0, 6),
-    (ApiKey::ListGroups, 0, 5),
-    (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::CreateTopics, 2, 7),
-    (ApiKey::DeleteTopics, 1, 6),
-    (ApiKey::DeleteRecords, 0, 2),
-    (ApiKey::InitProducerId, 0, 5),
-    (ApiKey::OffsetForLeaderEpoch, 2, 4),
-    (ApiKey::DescribeConfigs, 1, 4),
-    (ApiKey::AlterConfigs, 0, 2),
-    (ApiKey::AlterReplicaLogDirs, 1, 2),
-    (ApiKey::DescribeLogDirs, 1, 5),
-    (ApiKey::CreatePartitions, 0, 3),
-    (ApiKey::DeleteGroups, 0, 2),
-    (ApiKey::IncrementalAlterConfigs, 0, 1),
-    (ApiKey::OffsetDelete, 0, 0),
-    (ApiKey::DescribeCluster, 0, 2),
-    (ApiKey::DescribeProducers, 0, 0),
-    (ApiKey::GetTelemetrySubscriptions, 0, 0),
-    (ApiKey::PushTelemetry, 0, 0),
-    (ApiKey::ListConfigResources, 0, 1),
-    (ApiKey::DescribeTopicPartitions, 0, 0),
-    (ApiKey::ElectLeaders, 0, 2),
-    (ApiKey::AlterPartitionReassignments, 0, 1),
-    (ApiKey::ListPartitionReassignments, 0, 0),
-    (ApiKey::UpdateFeatures, 0, 2),
-    (ApiKey::UnregisterBroker, 0, 0),
-    (ApiKey::DescribeQuorum, 0, 2),
-    (ApiKey::AddRaftVoter, 0, 1),
-    (ApiKey::RemoveRaftVoter, 0, 0),
-];
+/// Makes tables of what is served, each key with its versions, and `start`, which takes a request to its key's file.
+macro_rules! serve {
+    ($($(#[$why:meta])* $visible:vis const $table:ident = [$(($key:ident, $min:literal, $max:literal) => $start:expr,)*];)*) => {
+        $($(#[$why])* $visible const $table: &[(ApiKey, i16, i16)] = &[$((ApiKey::$key, $min, $max)),*];)*
 
-/// What nodes of a cluster ask each other; not advertised, for no client asks it.
-const BETWEEN_NODES: &[(ApiKey, i16, i16)] = &[
-    (ApiKey::Vote, 0, 2),
-    (ApiKey::BeginQuorumEpoch, 0, 1),
-    (ApiKey::EndQuorumEpoch, 0, 1),
-    (ApiKey::AlterPartition, 2, 3),
-    (ApiKey::Envelope, 0, 0),
-    (ApiKey::FetchSnapshot, 0, 1),
-    (ApiKey::BrokerRegistration, 0, 4),
-    (ApiKey::BrokerHeartbeat, 0, 2),
-    (ApiKey::AllocateProducerIds, 0, 0),
-    (ApiKey::UpdateRaftVoter, 0, 0),
-    (ApiKey::AssignReplicasToDirs, 0, 0),
-];
+        /// Starts a request: its first step, or what is wrong with its bytes.
+        pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+            match request.key {
+                $($(ApiKey::$key => $start(shard, request, body),)*)*
+                // `open` refuses every key that no table names.
+                other => Ok(Step::Close(format!("{other:?} is not served"))),
+            }
+        }
+    };
+}
+
+serve! {
+    /// The keys and versions that this broker serves, as it advertises them.
+    pub(crate) const SERVED = [
+        // librdkafka reads its feature table off an advertised minimum of 0; versions 0 to 2 are answered with
+        // UNSUPPORTED_VERSION, as Kafka does.
+        (Produce, 0, 13) => produce::start,
+        (Fetch, 4, 18) => decoded(fetch::start),
+        (ListOffsets, 1, 11) => decoded(list_offsets::start),
+        (Metadata, 0, 13) => decoded(metadata::start),
+        (OffsetCommit, 2, 10) => decoded(offset_commit::start),
+        (OffsetFetch, 1, 10) => decoded(offset_fetch::start),
+        (FindCoordinator, 0, 6) => decoded(find_coordinator::start),
+        (JoinGroup, 0, 9) => decoded(join_group::start),
+        (Heartbeat, 0, 4) => decoded(heartbeat::start),
+        (LeaveGroup, 0, 5) => decoded(leave_group::start),
+        (SyncGroup, 0, 5) => decoded(sync_group::start),
+        (DescribeGroups, 0, 6) => decoded(describe_groups::start),
+        (ListGroups, 0, 5) => decoded(list_groups::start),
+        (ApiVersions, 0, 4) => decoded(api_versions::start),
+        (CreateTopics, 2, 7) => decoded(create_topics::start),
+        (DeleteTopics, 1, 6) => decoded(delete_topics::start),
+        (DeleteRecords, 0, 2) => decoded(delete_records::start),
+        (InitProducerId, 0, 5) => decoded(init_producer_id::start),
+        (OffsetForLeaderEpoch, 2, 4) => decoded(offset_for_leader_epoch::start),
+        (DescribeConfigs, 1, 4) => decoded(describe_configs::start),
+        (AlterConfigs, 0, 2) => decoded(alter_configs::start),
+        (AlterReplicaLogDirs, 1, 2) => decoded(alter_replica_log_dirs::start),
+        (DescribeLogDirs, 1, 5) => decoded(describe_log_dirs::start),
+        (CreatePartitions, 0, 3) => decoded(create_partitions::start),
+        (DeleteGroups, 0, 2) => decoded(delete_groups::start),
+        (IncrementalAlterConfigs, 0, 1) => decoded(alter_configs::start_incremental),
+        (OffsetDelete, 0, 0) => decoded(offset_delete::start),
+        (DescribeCluster, 0, 2) => decoded(describe_cluster::start),
+        (DescribeProducers, 0, 0) => decoded(describe_producers::start),
+        (GetTelemetrySubscriptions, 0, 0) => decoded(telemetry::start_subscriptions),
+        (PushTelemetry, 0, 0) => decoded(telemetry::start_push),
+        (ListConfigResources, 0, 1) => decoded(list_config_resources::start),
+        (DescribeTopicPartitions, 0, 0) => decoded(describe_topic_partitions::start),
+        (ElectLeaders, 0, 2) => decoded(elect_leaders::start),
+        (AlterPartitionReassignments, 0, 1) => decoded(alter_partition_reassignments::start),
+        (ListPartitionReassignments, 0, 0) => decoded(list_partition_reassignments::start),
+        (UpdateFeatures, 0, 2) => decoded(update_features::start),
+        (UnregisterBroker, 0, 0) => decoded(unregister_broker::start),
+        (DescribeQuorum, 0, 2) => decoded(describe_quorum::start),
+        (AddRaftVoter, 0, 1) => decoded(quorum::start::<D, wire::AddRaftVoterRequest>),
+        (RemoveRaftVoter, 0, 0) => decoded(quorum::start::<D, wire::RemoveRaftVoterRequest>),
+    ];
+
+    /// What nodes of a cluster ask each other; not advertised, for no client asks it.
+    const BETWEEN_NODES = [
+        (Vote, 0, 2) => decoded(quorum::start::<D, wire::VoteRequest>),
+        (BeginQuorumEpoch, 0, 1) => decoded(quorum::start::<D, wire::BeginQuorumEpochRequest>),
+        (EndQuorumEpoch, 0, 1) => decoded(quorum::start::<D, wire::EndQuorumEpochRequest>),
+        (AlterPartition, 2, 3) => decoded(alter_partition::start),
+        (Envelope, 0, 0) => envelope::start,
+        (FetchSnapshot, 0, 1) => decoded(quorum::start::<D, wire::FetchSnapshotRequest>),
+        (BrokerRegistration, 0, 4) => decoded(broker_registration::start),
+        (BrokerHeartbeat, 0, 2) => decoded(broker_heartbeat::start),
+        (AllocateProducerIds, 0, 0) => decoded(allocate_producer_ids::start),
+        (UpdateRaftVoter, 0, 0) => decoded(quorum::start::<D, wire::UpdateRaftVoterRequest>),
+        (AssignReplicasToDirs, 0, 0) => decoded(assign_replicas_to_dirs::start),
+    ];
+}
+
+/// What nearly every key begins with: reading the body.
+fn decoded<D: Disk, M: wire::Call>(
+    start: fn(&mut Shard<D>, Request, M) -> Step<D>,
+) -> impl FnOnce(&mut Shard<D>, Request, Reader) -> Result<Step<D>, DecodeError> {
+    move |shard, request, body| {
+        let asked = request.decode(body)?;
+        Ok(start(shard, request, asked))
+    }
+}
 
 /// Whether a request is answered before this node has seen the cluster's metadata: what nodes ask each other, and who
 /// this is. Anything else would be answered from an empty cluster, so it waits.
@@ -178,64 +204,9 @@ pub(crate) fn open(slot: SlotId, frame: Bytes) -> Result<(Request, Reader), Refu
     Ok((request, reader))
 }
 
-/// Starts a request: its first step, or what is wrong with its bytes.
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    match request.key {
-        ApiKey::Produce => produce::start(shard, request, body),
-        ApiKey::Fetch => fetch::start(shard, request, body),
-        ApiKey::ListOffsets => list_offsets::start(shard, request, body),
-        ApiKey::Metadata => metadata::start(shard, request, body),
-        ApiKey::OffsetCommit => offset_commit::start(shard, request, body),
-        ApiKey::OffsetFetch => offset_fetch::start(shard, request, body),
-        ApiKey::FindCoordinator => find_coordinator::start(shard, request, body),
-        ApiKey::JoinGroup => join_group::start(shard, request, body),
-        ApiKey::Heartbeat => heartbeat::start(shard, request, body),
-        ApiKey::LeaveGroup => leave_group::start(shard, request, body),
-        ApiKey::SyncGroup => sync_group::start(shard, request, body),
-        ApiKey::DescribeGroups => describe_groups::start(shard, request, body),
-        ApiKey::ListGroups => list_groups::start(shard, request, body),
-        ApiKey::ApiVersions => api_versions::start(shard, request, body),
-        ApiKey::CreateTopics => create_topics::start(shard, request, body),
-        ApiKey::DeleteTopics => delete_topics::start(shard, request, body),
-        ApiKey::DeleteRecords => delete_records::start(shard, request, body),
-        ApiKey::InitProducerId => init_producer_id::start(shard, request, body),
-        ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::start(shard, request, body),
-        ApiKey::DescribeConfigs => describe_configs::start(shard, request, body),
-        ApiKey::AlterConfigs => alter_configs::start(shard, request, body),
-        ApiKey::IncrementalAlterConfigs => alter_configs::start_incremental(shard, request, body),
-        ApiKey::AlterReplicaLogDirs => alter_replica_log_dirs::start(shard, request, body),
-        ApiKey::DescribeLogDirs => describe_log_dirs::start(shard, request, body),
-        ApiKey::CreatePartitions => create_partitions::start(shard, request, body),
-        ApiKey::DeleteGroups => delete_groups::start(shard, request, body),
-        ApiKey::OffsetDelete => offset_delete::start(shard, request, body),
-        ApiKey::DescribeCluster => describe_cluster::start(shard, request, body),
-        ApiKey::DescribeProducers => describe_producers::start(shard, request, body),
-        ApiKey::GetTelemetrySubscriptions => telemetry::start_subscriptions(shard, request, body),
-        ApiKey::PushTelemetry => telemetry::start_push(shard, request, body),
-        ApiKey::ListConfigResources => list_config_resources::start(shard, request, body),
-        ApiKey::DescribeTopicPartitions => describe_topic_partitions::start(shard, request, body),
-        ApiKey::ElectLeaders => elect_leaders::start(shard, request, body),
-        ApiKey::AlterPartitionReassignments => alter_partition_reassignments::start(shard, request, body),
-        ApiKey::ListPartitionReassignments => list_partition_reassignments::start(shard, request, body),
-        ApiKey::UpdateFeatures => update_features::start(shard, request, body),
-        ApiKey::UnregisterBroker => unregister_broker::start(shard, request, body),
-        ApiKey::DescribeQuorum => describe_quorum::start(shard, request, body),
-        ApiKey::AlterPartition => alter_partition::start(shard, request, body),
-        ApiKey::AssignReplicasToDirs => assign_replicas_to_dirs::start(shard, request, body),
-        ApiKey::AllocateProducerIds => allocate_producer_ids::start(shard, request, body),
-        ApiKey::BrokerRegistration => broker_registration::start(shard, request, body),
-        ApiKey::BrokerHeartbeat => broker_heartbeat::start(shard, request, body),
-        ApiKey::Envelope => envelope::start(shard, request, body),
-        ApiKey::Vote => quorum::start::<D, VoteRequest>(shard, request, body),
-        ApiKey::BeginQuorumEpoch => quorum::start::<D, BeginQuorumEpochRequest>(shard, request, body),
-        ApiKey::EndQuorumEpoch => quorum::start::<D, EndQuorumEpochRequest>(shard, request, body),
-        ApiKey::FetchSnapshot => quorum::start::<D, FetchSnapshotRequest>(shard, request, body),
-        ApiKey::AddRaftVoter => quorum::start::<D, AddRaftVoterRequest>(shard, request, body),
-        ApiKey::RemoveRaftVoter => quorum::start::<D, RemoveRaftVoterRequest>(shard, request, body),
-        ApiKey::UpdateRaftVoter => quorum::start::<D, UpdateRaftVoterRequest>(shard, request, body),
-        // `open` refuses every key that `SERVED` does not name.
-        other => Ok(Step::Close(format!("{other:?} is not served"))),
-    }
+/// What became of a thing, as answers say it.
+fn told(result: Result<(), ::metadata::Refused>) -> (ErrorCode, Option<Text>) {
+    result.map_or_else(|refused| (refused.code, Some(Text::from(refused.message))), |()| (ErrorCode::NONE, None))
 }
 
 impl Request {

@@ -3,22 +3,16 @@
 //! 2 to 4 may name a retention, 6 has leader epochs, 7 static members (KIP-345), 8 is flexible, 9 serves the new group
 //! protocol (KIP-848), 10 names topics by id (KIP-516).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{
     Command, CommitPartition, CommitTopic, Generation, OffsetCommit, Reply, TopicErrors,
 };
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Text, TopicPartition};
 use wire::offset_commit_request::OffsetCommitRequestTopic;
 use wire::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use wire::{OffsetCommitRequest, OffsetCommitResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: OffsetCommitRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: OffsetCommitRequest) -> Step<D> {
     let mut known = Vec::with_capacity(asked.topics.len());
     let mut refused: Vec<TopicErrors> = Vec::new();
     for mut topic in asked.topics {
@@ -57,7 +51,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         topics: known,
     };
     let work = shard.group_work(&asked.group_id, Command::OffsetCommit(commit));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let mut topics = match outcome {
             Outcome::Group(Reply::OffsetCommit(reply)) => reply.topics,
             other => {
@@ -76,7 +70,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         }
         let topics = topics.into_iter().map(response_topic).collect();
         request.reply(&OffsetCommitResponse { topics, ..Default::default() })
-    }))
+    })
 }
 
 fn find<D: Disk>(

@@ -1,20 +1,14 @@
 //! OffsetDelete 0 (KIP-496).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, OffsetDelete, OffsetDeleteReply, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, PartitionIndex, Text, Uuid};
 use wire::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
 use wire::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 type TopicResults = (Text, Vec<(PartitionIndex, ErrorCode)>);
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: OffsetDeleteRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: OffsetDeleteRequest) -> Step<D> {
     let mut known = Vec::with_capacity(asked.topics.len());
     let mut unknown: Vec<TopicResults> = Vec::new();
     for topic in asked.topics {
@@ -31,7 +25,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
     }
     let delete = OffsetDelete { group: asked.group_id.detached(), topics: known };
     let work = shard.group_work(&asked.group_id, Command::OffsetDelete(delete));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let mut reply = match outcome {
             Outcome::Group(Reply::OffsetDelete(reply)) => reply,
             other => OffsetDeleteReply { error: other.into_failure().0, topics: Vec::new() },
@@ -47,7 +41,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         }
         let topics = reply.topics.into_iter().map(response_topic).collect();
         request.reply(&OffsetDeleteResponse { error_code: reply.error, topics, ..Default::default() })
-    }))
+    })
 }
 
 fn response_topic((name, partitions): TopicResults) -> OffsetDeleteResponseTopic {

@@ -3,13 +3,8 @@
 //! 2 asks for all topics by null, 5 has leader epochs, 6 is flexible, 7 may ask for stable offsets only (KIP-447), 8
 //! asks for several groups (KIP-709), 9 serves the new group protocol (KIP-848), 10 names topics by id (KIP-516).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use coordinator::group::command::{Command, FetchTopic, FetchedTopic, OffsetFetch, OffsetFetchReply, Reply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, PartitionIndex, Text, TopicId};
 use wire::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use wire::offset_fetch_response::{
@@ -18,8 +13,7 @@ use wire::offset_fetch_response::{
 };
 use wire::{OffsetFetchRequest, OffsetFetchResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: OffsetFetchRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: OffsetFetchRequest) -> Step<D> {
     let groups = if request.version >= 8 { asked.groups } else { vec![only_group(asked)] };
     let mut works = Vec::with_capacity(groups.len());
     let mut shape = Vec::with_capacity(groups.len());
@@ -28,7 +22,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
         works.push(offset_work(shard, &group.group_id, fetch));
         shape.push((group.group_id, refused));
     }
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let answer = |((group_id, refused), outcome): ((Text, Vec<OffsetFetchResponseTopics>), Outcome<D>)| {
             let reply = match outcome {
                 Outcome::Group(Reply::OffsetFetch(reply)) => reply,
@@ -43,7 +37,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             shard.figures.error(request.key, group.error_code);
         }
         request.reply(&response(&request, groups))
-    }))
+    })
 }
 
 fn offset_work<D: Disk>(shard: &Shard<D>, group: &Text, fetch: OffsetFetch) -> Work {

@@ -2,35 +2,24 @@
 //!
 //! 3 names the replica, 4 is flexible.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, PartitionOp, Work};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
 use types::{LeaderEpoch, PartitionIndex, Uuid};
 use wire::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use wire::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: OffsetForLeaderEpochRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: OffsetForLeaderEpochRequest) -> Step<D> {
     let mut works = Vec::new();
     for topic in &asked.topics {
         for part in &topic.partitions {
             let resolved = shard.resolve(Uuid::ZERO, &topic.topic, PartitionIndex(part.partition));
-            works.push(match resolved {
-                Ok(partition) => {
-                    let op = PartitionOp::EpochEnd {
-                        epoch: LeaderEpoch(part.leader_epoch),
-                        current_leader_epoch: LeaderEpoch(part.current_leader_epoch),
-                    };
-                    Work::Partition { partition, op }
-                }
-                Err(code) => Work::refused(code, String::new()),
-            });
+            let op = PartitionOp::EpochEnd {
+                epoch: LeaderEpoch(part.leader_epoch),
+                current_leader_epoch: LeaderEpoch(part.current_leader_epoch),
+            };
+            works.push(Work::of_partition(resolved, op));
         }
     }
-    Ok(Step::all(works, move |shard, outcomes| {
+    Step::all(works, move |shard, outcomes| {
         let mut outcomes = outcomes.into_iter();
         let mut topics = Vec::with_capacity(asked.topics.len());
         for topic in asked.topics {
@@ -55,5 +44,5 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             topics.push(OffsetForLeaderTopicResult { topic: topic.topic, partitions, ..Default::default() });
         }
         request.reply(&OffsetForLeaderEpochResponse { topics, ..Default::default() })
-    }))
+    })
 }

@@ -4,15 +4,12 @@
 //! (KIP-951), 11 and 12 belong to transactions (KIP-890), 13 names topics by id (KIP-516).
 
 use super::leaders::Leaders;
-use crate::call::Step;
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
 use crate::node::Reachable;
 use crate::seam::Frame;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Acknowledge, Outcome, PartitionOp, Work};
+use crate::work::Acknowledge;
 use ::metadata::names::is_internal;
 use bytes::Bytes;
-use log::Disk;
 use types::codec::{DecodeError, Reader, Writer};
 use types::{ErrorCode, PartitionIndex, Text, TopicId};
 use wire::produce_request::TopicProduceData;
@@ -195,9 +192,7 @@ fn partition_response<D: Disk>(index: i32, outcome: Outcome<D>) -> PartitionProd
             response.record_errors = rejected.record_errors.into_iter().map(entry).collect();
         }
         other => {
-            let (code, message) = other.into_failure();
-            response.error_code = code;
-            response.error_message = (!message.is_empty()).then(|| Text::from(message));
+            (response.error_code, response.error_message) = other.into_answer();
         }
     }
     response

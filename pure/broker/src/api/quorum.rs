@@ -1,28 +1,10 @@
 //! The quorum's own keys: Vote 0 to 2, BeginQuorumEpoch and EndQuorumEpoch 0 and 1, Fetch of the metadata log,
 //! FetchSnapshot 0 and 1, AddRaftVoter 0 and 1, RemoveRaftVoter 0, UpdateRaftVoter 0. Shard 0 answers them all.
 
-use crate::call::Step;
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use crate::raft::Question;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
-use wire::FetchRequest;
 
-pub(crate) fn start<D: Disk, Q>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError>
-where
-    Q: Question + Send + 'static,
-{
-    let asked: Q = request.decode(body)?;
-    Ok(ask(request, asked))
-}
-
-pub(crate) fn fetch<D: Disk>(request: Request, asked: FetchRequest) -> Step<D> {
-    ask(request, asked)
-}
-
-fn ask<D: Disk, Q>(request: Request, asked: Q) -> Step<D>
+pub(crate) fn start<D: Disk, Q>(_: &mut Shard<D>, request: Request, asked: Q) -> Step<D>
 where
     Q: Question + Send + 'static,
 {

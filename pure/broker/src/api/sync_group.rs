@@ -2,22 +2,16 @@
 //!
 //! 3 has static members (KIP-345), 4 is flexible, 5 checks the protocol (KIP-559).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::Outcome;
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, Generation, Reply, Sync, SyncReply};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::{SyncGroupRequest, SyncGroupResponse};
 
-pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: SyncGroupRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: SyncGroupRequest) -> Step<D> {
     // From version 5 on both are mandatory (KIP-559).
     if request.version >= 5 && (asked.protocol_type.is_none() || asked.protocol_name.is_none()) {
         let error_code = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
-        return Ok(request.reply(&SyncGroupResponse { error_code, ..Default::default() }));
+        return request.reply(&SyncGroupResponse { error_code, ..Default::default() });
     }
     let assignments = asked.assignments.into_iter();
     let sync = Sync {
@@ -32,7 +26,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             .collect(),
     };
     let work = shard.group_work(&asked.group_id, Command::Sync(sync));
-    Ok(Step::one(work, move |shard, outcome| {
+    Step::one(work, move |shard, outcome| {
         let reply = match outcome {
             Outcome::Group(Reply::Sync(reply)) => reply,
             other => SyncReply::refused(other.into_failure().0),
@@ -45,5 +39,5 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reade
             assignment: reply.assignment,
             ..Default::default()
         })
-    }))
+    })
 }

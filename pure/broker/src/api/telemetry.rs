@@ -2,12 +2,8 @@
 //!
 //! What a client pushes is checked against its subscription and counted; nothing reads its contents yet.
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
+use super::{Disk, Request, Shard, Step};
 use ::metadata::telemetry::{Client, Subscription, Subscriptions};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Uuid};
 use wire::{
     GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse, PushTelemetryRequest, PushTelemetryResponse,
@@ -19,13 +15,12 @@ const COMPRESSION_TYPES: [i8; 4] = [4, 3, 1, 2];
 pub(crate) fn start_subscriptions<D: Disk>(
     shard: &mut Shard<D>,
     request: Request,
-    body: Reader,
-) -> Result<Step<D>, DecodeError> {
-    let asked: GetTelemetrySubscriptionsRequest = request.decode(body)?;
+    asked: GetTelemetrySubscriptionsRequest,
+) -> Step<D> {
     let instance =
         if asked.client_instance_id.is_zero() { Uuid::random(&mut shard.rng) } else { asked.client_instance_id };
     let subscription = subscription(shard, &request, instance);
-    Ok(request.reply(&GetTelemetrySubscriptionsResponse {
+    request.reply(&GetTelemetrySubscriptionsResponse {
         client_instance_id: instance,
         subscription_id: subscription.id,
         accepted_compression_types: COMPRESSION_TYPES.to_vec(),
@@ -34,15 +29,10 @@ pub(crate) fn start_subscriptions<D: Disk>(
         delta_temporality: true,
         requested_metrics: subscription.metrics,
         ..Default::default()
-    }))
+    })
 }
 
-pub(crate) fn start_push<D: Disk>(
-    shard: &mut Shard<D>,
-    request: Request,
-    body: Reader,
-) -> Result<Step<D>, DecodeError> {
-    let asked: PushTelemetryRequest = request.decode(body)?;
+pub(crate) fn start_push<D: Disk>(shard: &mut Shard<D>, request: Request, asked: PushTelemetryRequest) -> Step<D> {
     let max_bytes = usize::try_from(shard.settings.telemetry_max_bytes()).unwrap_or(0);
     let error_code = if asked.client_instance_id.is_zero() {
         ErrorCode::INVALID_REQUEST
@@ -57,7 +47,7 @@ pub(crate) fn start_push<D: Disk>(
         ErrorCode::NONE
     };
     shard.figures.error(request.key, error_code);
-    Ok(request.reply(&PushTelemetryResponse { error_code, ..Default::default() }))
+    request.reply(&PushTelemetryResponse { error_code, ..Default::default() })
 }
 
 fn subscription<D: Disk>(shard: &Shard<D>, request: &Request, instance_id: Uuid) -> Subscription {

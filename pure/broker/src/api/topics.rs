@@ -1,7 +1,6 @@
 //! Finding what a request means by a topic: its name in older versions, its id in newer ones.
 
-use crate::shard::Shard;
-use log::Disk;
+use super::{Disk, Shard};
 use types::{ErrorCode, PartitionIndex, Text, TopicId, TopicPartition};
 
 /// Kafka's rule for topic names: 1 to 249 of letters, digits, dot, underscore and dash, and neither "." nor "..".

@@ -2,19 +2,13 @@
 //!
 //! 1 can be tried without being done and names the kind of change, 2 answers for all updates at once (KIP-1022).
 
-use crate::call::Step;
-use crate::session::Request;
-use crate::shard::Shard;
-use crate::work::{Outcome, Work};
+use super::{Disk, Outcome, Request, Shard, Step, Work};
 use ::metadata::controller::{Command, FeatureUpdate, Reply, UpgradeType};
-use log::Disk;
-use types::codec::{DecodeError, Reader};
 use types::{ErrorCode, Text};
 use wire::update_features_response::UpdatableFeatureResult;
 use wire::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
-pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
-    let asked: UpdateFeaturesRequest = request.decode(body)?;
+pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: UpdateFeaturesRequest) -> Step<D> {
     let mut updates = Vec::with_capacity(asked.feature_updates.len());
     for update in &asked.feature_updates {
         let upgrade_type = match request.version {
@@ -28,14 +22,14 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
                 error_message: Some(Text::from_static("upgrade types are 1, 2 and 3")),
                 ..Default::default()
             };
-            return Ok(request.reply(&response));
+            return request.reply(&response);
         };
         let (name, level) = (update.feature.detached(), update.max_version_level);
         updates.push(FeatureUpdate { name, level, upgrade_type });
     }
     let names: Vec<Text> = updates.iter().map(|update| update.name.clone()).collect();
     let command = Command::UpdateFeatures { updates, validate_only: asked.validate_only };
-    Ok(Step::one(Work::controller(command), move |shard, outcome| {
+    Step::one(Work::controller(command), move |shard, outcome| {
         let mut response = UpdateFeaturesResponse::default();
         match outcome {
             Outcome::Controller(Reply::UpdateFeatures(Ok(()))) => {
@@ -45,13 +39,9 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, body: Reader) -
                     response.results = names.into_iter().map(result).collect();
                 }
             }
-            Outcome::Controller(Reply::UpdateFeatures(Err(refused))) => {
-                response.error_code = refused.code;
-                response.error_message = Some(Text::from(refused.message));
-            }
-            other => response.error_code = other.into_failure().0,
+            other => (response.error_code, response.error_message) = other.into_answer(),
         }
         shard.figures.error(request.key, response.error_code);
         request.reply(&response)
-    }))
+    })
 }

@@ -1,6 +1,6 @@
 //! BeginQuorumEpoch and EndQuorumEpoch, 0 and 1: 1 names directories and endpoints (KIP-853).
 
-use super::{LISTENER, METADATA_NAME, Question, leader_id, leader_view};
+use super::{LISTENER, METADATA_NAME, Question, leader_id, leader_view, node_endpoints};
 use quorum::{BeginQuorumEpoch, Call, EndQuorumEpoch, Endpoint, EpochResponse, ReplicaKey, Response};
 use types::{ErrorCode, LeaderEpoch, NodeId, Text};
 use wire::{BeginQuorumEpochRequest, BeginQuorumEpochResponse, EndQuorumEpochRequest, EndQuorumEpochResponse};
@@ -61,12 +61,44 @@ pub(crate) fn end_request(cluster_id: Option<Text>, end: &EndQuorumEpoch) -> End
     }
 }
 
+/// The two answers are the same but for their names.
+macro_rules! epoch_answer {
+    ($kind:ident, $answer:ident, $module:ident) => {
+        fn answer(&self, response: Response) -> $answer {
+            use $module::{NodeEndpoint, PartitionData, TopicData};
+            let Response::$kind(EpochResponse { error, leader }) = response else {
+                return $answer { error_code: ErrorCode::UNKNOWN_SERVER_ERROR, ..Default::default() };
+            };
+            let partition = PartitionData {
+                partition_index: 0,
+                error_code: error,
+                leader_id: leader_id(&leader),
+                leader_epoch: leader.epoch.0,
+                ..Default::default()
+            };
+            $answer {
+                topics: vec![TopicData {
+                    topic_name: METADATA_NAME,
+                    partitions: vec![partition],
+                    ..Default::default()
+                }],
+                node_endpoints: node_endpoints!(leader, NodeEndpoint),
+                ..Default::default()
+            }
+        }
+
+        fn read(answer: $answer) -> Option<Response> {
+            let endpoint = answer.node_endpoints.first().map(|node| (node.host.clone(), node.port));
+            let part = answer.topics.first().and_then(|topic| topic.partitions.first());
+            let error = part.map_or(answer.error_code, |part| part.error_code);
+            let (id, epoch) = part.map_or((-1, -1), |part| (part.leader_id, part.leader_epoch));
+            Some(Response::$kind(EpochResponse { error, leader: leader_view(id, epoch, endpoint) }))
+        }
+    };
+}
+
 impl Question for BeginQuorumEpochRequest {
     const VERSION: i16 = 1;
-
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
 
     fn call(&self) -> Option<Call> {
         let part = self.topics.first()?.partitions.first()?;
@@ -79,46 +111,11 @@ impl Question for BeginQuorumEpochRequest {
         }))
     }
 
-    fn answer(&self, response: Response) -> BeginQuorumEpochResponse {
-        use begin_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData};
-        let Response::BeginQuorumEpoch(EpochResponse { error, leader }) = response else {
-            return BeginQuorumEpochResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR, ..Default::default() };
-        };
-        let partition = PartitionData {
-            partition_index: 0,
-            error_code: error,
-            leader_id: leader_id(&leader),
-            leader_epoch: leader.epoch.0,
-            ..Default::default()
-        };
-        let node = |endpoint: &Endpoint| NodeEndpoint {
-            node_id: leader_id(&leader),
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            ..Default::default()
-        };
-        BeginQuorumEpochResponse {
-            topics: vec![TopicData { topic_name: METADATA_NAME, partitions: vec![partition], ..Default::default() }],
-            node_endpoints: leader.endpoint.iter().map(node).collect(),
-            ..Default::default()
-        }
-    }
-
-    fn read(answer: BeginQuorumEpochResponse) -> Option<Response> {
-        let endpoint = answer.node_endpoints.first().map(|node| (node.host.clone(), node.port));
-        let part = answer.topics.first().and_then(|topic| topic.partitions.first());
-        let error = part.map_or(answer.error_code, |part| part.error_code);
-        let (id, epoch) = part.map_or((-1, -1), |part| (part.leader_id, part.leader_epoch));
-        Some(Response::BeginQuorumEpoch(EpochResponse { error, leader: leader_view(id, epoch, endpoint) }))
-    }
+    epoch_answer!(BeginQuorumEpoch, BeginQuorumEpochResponse, begin_quorum_epoch_response);
 }
 
 impl Question for EndQuorumEpochRequest {
     const VERSION: i16 = 1;
-
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
 
     fn call(&self) -> Option<Call> {
         let part = self.topics.first()?.partitions.first()?;
@@ -135,36 +132,5 @@ impl Question for EndQuorumEpochRequest {
         }))
     }
 
-    fn answer(&self, response: Response) -> EndQuorumEpochResponse {
-        use end_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData};
-        let Response::EndQuorumEpoch(EpochResponse { error, leader }) = response else {
-            return EndQuorumEpochResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR, ..Default::default() };
-        };
-        let partition = PartitionData {
-            partition_index: 0,
-            error_code: error,
-            leader_id: leader_id(&leader),
-            leader_epoch: leader.epoch.0,
-            ..Default::default()
-        };
-        let node = |endpoint: &Endpoint| NodeEndpoint {
-            node_id: leader_id(&leader),
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            ..Default::default()
-        };
-        EndQuorumEpochResponse {
-            topics: vec![TopicData { topic_name: METADATA_NAME, partitions: vec![partition], ..Default::default() }],
-            node_endpoints: leader.endpoint.iter().map(node).collect(),
-            ..Default::default()
-        }
-    }
-
-    fn read(answer: EndQuorumEpochResponse) -> Option<Response> {
-        let endpoint = answer.node_endpoints.first().map(|node| (node.host.clone(), node.port));
-        let part = answer.topics.first().and_then(|topic| topic.partitions.first());
-        let error = part.map_or(answer.error_code, |part| part.error_code);
-        let (id, epoch) = part.map_or((-1, -1), |part| (part.leader_id, part.leader_epoch));
-        Some(Response::EndQuorumEpoch(EpochResponse { error, leader: leader_view(id, epoch, endpoint) }))
-    }
+    epoch_answer!(EndQuorumEpoch, EndQuorumEpochResponse, end_quorum_epoch_response);
 }

@@ -1,8 +1,8 @@
 //! Fetch of the metadata log, 12 to 18: 13 names topics by id, 15 moves the replica id to a tagged field (KIP-903), 17
 //! names its directory (KIP-853), 18 its high watermark (KIP-1166).
 
-use super::{METADATA_NAME, METADATA_TOPIC, Question, leader_id, leader_view};
-use quorum::{Call, Endpoint, EpochEnd, Fetch, FetchResponse, ReplicaKey, Response, SnapshotId};
+use super::{METADATA_NAME, METADATA_TOPIC, Question, leader_id, leader_view, node_endpoints};
+use quorum::{Call, EpochEnd, Fetch, FetchResponse, ReplicaKey, Response, SnapshotId};
 use types::{ErrorCode, LeaderEpoch, NodeId, Offset, Text};
 use wire::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use wire::fetch_response::{FetchableTopicResponse, NodeEndpoint, PartitionData};
@@ -38,10 +38,6 @@ pub(crate) fn is_of_metadata(asked: &FetchRequest) -> bool {
 impl Question for FetchRequest {
     const VERSION: i16 = 18;
 
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
-
     fn call(&self) -> Option<Call> {
         let part = self.topics.first()?.partitions.first()?;
         let replica_id = if self.replica_id >= 0 { self.replica_id } else { self.replica_state.replica_id };
@@ -61,13 +57,7 @@ impl Question for FetchRequest {
         let Response::Fetch(fetched) = response else {
             return Answer { error_code: ErrorCode::UNKNOWN_SERVER_ERROR, ..Default::default() };
         };
-        let node = |endpoint: &Endpoint| NodeEndpoint {
-            node_id: leader_id(&fetched.leader),
-            host: endpoint.host.clone(),
-            port: i32::from(endpoint.port),
-            ..Default::default()
-        };
-        let node_endpoints = fetched.leader.endpoint.iter().map(node).collect();
+        let node_endpoints = node_endpoints!(fetched.leader, NodeEndpoint);
         let error_code = match fetched.error {
             error @ ErrorCode::INCONSISTENT_CLUSTER_ID => error,
             _ => ErrorCode::NONE,

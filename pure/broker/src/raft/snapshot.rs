@@ -1,7 +1,7 @@
 //! FetchSnapshot 0 and 1 (KIP-630): 1 names the directory of the replica and the leader's endpoint (KIP-853).
 
-use super::{METADATA_NAME, Question, leader_id, leader_view};
-use quorum::{Call, Endpoint, FetchSnapshot, FetchSnapshotResponse, ReplicaKey, Response, SnapshotId};
+use super::{METADATA_NAME, Question, leader_id, leader_view, node_endpoints};
+use quorum::{Call, FetchSnapshot, FetchSnapshotResponse, ReplicaKey, Response, SnapshotId};
 use types::{ErrorCode, LeaderEpoch, NodeId, Offset, Text};
 use wire::{FetchSnapshotRequest, FetchSnapshotResponse as Answer, Records};
 use wire::{fetch_snapshot_request, fetch_snapshot_response};
@@ -32,10 +32,6 @@ pub(crate) fn snapshot_request(cluster_id: Option<Text>, fetch: &FetchSnapshot) 
 impl Question for FetchSnapshotRequest {
     const VERSION: i16 = 1;
 
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
-
     fn call(&self) -> Option<Call> {
         let part = self.topics.first()?.partitions.first()?;
         Some(Call::FetchSnapshot(FetchSnapshot {
@@ -55,13 +51,7 @@ impl Question for FetchSnapshotRequest {
         let Response::FetchSnapshot(given) = response else {
             return Answer { error_code: ErrorCode::UNKNOWN_SERVER_ERROR, ..Default::default() };
         };
-        let node = |endpoint: &Endpoint| NodeEndpoint {
-            node_id: leader_id(&given.leader),
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            ..Default::default()
-        };
-        let node_endpoints = given.leader.endpoint.iter().map(node).collect();
+        let node_endpoints = node_endpoints!(given.leader, NodeEndpoint);
         let partition = PartitionSnapshot {
             index: 0,
             error_code: given.error,

@@ -1,10 +1,10 @@
 //! Vote 0 to 2: 1 names directories (KIP-853), 2 has the pre-vote (KIP-996).
 
-use super::{METADATA_NAME, Question, leader_id, leader_view};
-use quorum::{Call, LeaderView, ReplicaKey, Response, Vote, VoteResponse};
+use super::{METADATA_NAME, Question, leader_id, leader_view, node_endpoints};
+use quorum::{Call, ReplicaKey, Response, Vote, VoteResponse};
 use types::{ErrorCode, LeaderEpoch, NodeId, Offset, Text};
 use wire::vote_request::{PartitionData, TopicData};
-use wire::vote_response;
+use wire::vote_response::{self, NodeEndpoint};
 use wire::{VoteRequest, VoteResponse as Answer};
 
 pub(crate) fn vote_request(cluster_id: Option<Text>, vote: &Vote) -> VoteRequest {
@@ -29,10 +29,6 @@ pub(crate) fn vote_request(cluster_id: Option<Text>, vote: &Vote) -> VoteRequest
 
 impl Question for VoteRequest {
     const VERSION: i16 = 2;
-
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
 
     fn call(&self) -> Option<Call> {
         let part = self.topics.first()?.partitions.first()?;
@@ -60,8 +56,9 @@ impl Question for VoteRequest {
         };
         let topic =
             vote_response::TopicData { topic_name: METADATA_NAME, partitions: vec![partition], ..Default::default() };
+        let node_endpoints = node_endpoints!(leader, NodeEndpoint);
         let error_code = if error == ErrorCode::INCONSISTENT_CLUSTER_ID { error } else { ErrorCode::NONE };
-        Answer { error_code, topics: vec![topic], node_endpoints: endpoints(&leader), ..Default::default() }
+        Answer { error_code, topics: vec![topic], node_endpoints, ..Default::default() }
     }
 
     fn read(answer: Answer) -> Option<Response> {
@@ -77,14 +74,4 @@ impl Question for VoteRequest {
             granted: part.vote_granted,
         }))
     }
-}
-
-fn endpoints(leader: &LeaderView) -> Vec<vote_response::NodeEndpoint> {
-    let node = |endpoint: &quorum::Endpoint| vote_response::NodeEndpoint {
-        node_id: leader_id(leader),
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        ..Default::default()
-    };
-    leader.endpoint.iter().map(node).collect()
 }

@@ -51,10 +51,6 @@ fn changed(error: ErrorCode, message: Option<Text>) -> ChangeResponse {
 impl Question for AddRaftVoterRequest {
     const VERSION: i16 = 1;
 
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
-
     fn call(&self) -> Option<Call> {
         let at = self.listeners.first()?;
         Some(Call::AddVoter(AddVoter {
@@ -78,10 +74,6 @@ impl Question for AddRaftVoterRequest {
 impl Question for RemoveRaftVoterRequest {
     const VERSION: i16 = 0;
 
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
-
     fn call(&self) -> Option<Call> {
         let voter = ReplicaKey { id: NodeId(self.voter_id), directory: self.voter_directory_id };
         Some(Call::RemoveVoter(RemoveVoter { voter }))
@@ -99,10 +91,6 @@ impl Question for RemoveRaftVoterRequest {
 
 impl Question for UpdateRaftVoterRequest {
     const VERSION: i16 = 0;
-
-    fn cluster_id(&self) -> Option<Text> {
-        self.cluster_id.clone()
-    }
 
     fn call(&self) -> Option<Call> {
         let at = self.listeners.first()?;

@@ -278,6 +278,30 @@ pub enum Reply {
     AssignReplicasToDirs(Result<Vec<(TopicPartition, Uuid, ErrorCode)>, Refused>),
 }
 
+impl Reply {
+    /// Why the controller refused, where it did so as a whole.
+    #[must_use]
+    pub fn into_refused(self) -> Option<Refused> {
+        match self {
+            Reply::AllocateProducerIds(result) => result.err(),
+            Reply::RegisterBroker(result) => result.err(),
+            Reply::Heartbeat(result) => result.err(),
+            Reply::AlterPartition(result) => result.err(),
+            Reply::AssignReplicasToDirs(result) => result.err(),
+            Reply::UnregisterBroker(result) | Reply::UpdateFeatures(result) => result.err(),
+            Reply::CreateTopics(_)
+            | Reply::DeleteTopics(_)
+            | Reply::CreatePartitions(_)
+            | Reply::AlterConfigs(_)
+            | Reply::FenceBroker
+            | Reply::ElectLeaders(_)
+            | Reply::BalanceLeaders { .. }
+            | Reply::RetryElections
+            | Reply::AlterPartitionReassignments(_) => None,
+        }
+    }
+}
+
 /// A block of producer ids that nobody else is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerIds {
