@@ -1,66 +1,53 @@
 //! Ids, offsets and epochs. Each is its own type, so that one can never be passed for another.
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use std::fmt;
 
-macro_rules! number {
-    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+/// Numbers, each with what stands for "none" on the wire where there is such a thing.
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident($inner:ty) $(none = $none:literal)?;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub $inner);
+
+        $(impl $name {
+            /// What Kafka's wire uses where there is none.
+            pub const NONE: $name = $name($none);
+        })?
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
             }
         }
-    };
+    )*};
 }
 
-number!(
+numbers! {
     /// The number of a record in its partition; the first is 0.
-    Offset(i64)
-);
-number!(
+    Offset(i64) none = -1;
     /// The term of a partition's leader; -1 where none is known.
-    LeaderEpoch(i32)
-);
-number!(
+    LeaderEpoch(i32) none = -1;
     /// The version of what the controller decided about a partition: its leader, its ISR, its replicas.
-    PartitionEpoch(i32)
-);
-number!(
+    PartitionEpoch(i32) none = -1;
     /// One registration of a broker with the controller; -1 where none is known.
-    BrokerEpoch(i64)
-);
-number!(
+    BrokerEpoch(i64) none = -1;
     /// A node of the cluster, as `node.id` names it.
-    NodeId(i32)
-);
-number!(
+    NodeId(i32);
     /// A partition's number in its topic; the first is 0.
-    PartitionIndex(i32)
-);
-number!(
+    PartitionIndex(i32);
     /// An idempotent or transactional producer; -1 where there is none.
-    ProducerId(i64)
-);
-number!(
+    ProducerId(i64) none = -1;
     /// The incarnation of a producer id; -1 where there is none.
-    ProducerEpoch(i16)
-);
-number!(
+    ProducerEpoch(i16) none = -1;
     /// A producer's sequence number in one partition; wraps from `i32::MAX` to 0; -1 where there is none.
-    Sequence(i32)
-);
-number!(
+    Sequence(i32) none = -1;
     /// One of the broker's shards, counted from 0. Shard 0 also hosts the controller.
-    ShardId(u16)
-);
+    ShardId(u16);
+}
 
 impl Offset {
     pub const ZERO: Offset = Offset(0);
-    /// What Kafka's wire uses for "no offset".
-    pub const NONE: Offset = Offset(-1);
 
     /// The offset `count` further on. Offsets are checked where they enter, so an overflow is a broken promise.
     #[must_use]
@@ -80,29 +67,7 @@ impl Offset {
     }
 }
 
-impl LeaderEpoch {
-    pub const NONE: LeaderEpoch = LeaderEpoch(-1);
-}
-
-impl PartitionEpoch {
-    pub const NONE: PartitionEpoch = PartitionEpoch(-1);
-}
-
-impl BrokerEpoch {
-    pub const NONE: BrokerEpoch = BrokerEpoch(-1);
-}
-
-impl ProducerId {
-    pub const NONE: ProducerId = ProducerId(-1);
-}
-
-impl ProducerEpoch {
-    pub const NONE: ProducerEpoch = ProducerEpoch(-1);
-}
-
 impl Sequence {
-    pub const NONE: Sequence = Sequence(-1);
-
     /// The sequence `count` records further on, wrapping from `i32::MAX` to 0 as Kafka does.
     #[must_use]
     pub fn plus(self, count: i32) -> Sequence {
@@ -125,8 +90,6 @@ pub struct Uuid(pub [u8; 16]);
 
 /// The id of a topic, which a topic of the same name created later does not share (KIP-516).
 pub type TopicId = Uuid;
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Uuid {
     pub const ZERO: Uuid = Uuid([0; 16]);
@@ -154,42 +117,14 @@ impl Uuid {
     /// Reads the 22 characters that `Display` writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Uuid> {
-        if text.len() != 22 {
-            return None;
-        }
-        let mut bits: u32 = 0;
-        let mut held = 0;
         let mut bytes = [0; 16];
-        let mut at = 0;
-        for symbol in text.bytes() {
-            let value = ALPHABET.iter().position(|known| *known == symbol)?;
-            bits = bits << 6 | u32::try_from(value).ok()?;
-            held += 6;
-            if held >= 8 {
-                held -= 8;
-                if at < 16 {
-                    bytes[at] = u8::try_from(bits >> held & 0xff).ok()?;
-                    at += 1;
-                }
-                bits &= (1 << held) - 1;
-            }
-        }
-        (at == 16 && bits == 0).then_some(Uuid(bytes))
+        (Base64UrlUnpadded::decode(text, &mut bytes).ok()?.len() == 16).then_some(Uuid(bytes))
     }
 }
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.chunks(3) {
-            let mut group = [0; 3];
-            group[..chunk.len()].copy_from_slice(chunk);
-            let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
-            for place in 0..=chunk.len() {
-                let symbol = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
-                f.write_str(char::from(symbol).encode_utf8(&mut [0; 4]))?;
-            }
-        }
-        Ok(())
+        f.write_str(Base64UrlUnpadded::encode(&self.0, &mut [0; 22]).expect("16 bytes are 22 letters"))
     }
 }
 

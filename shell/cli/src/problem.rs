@@ -136,24 +136,8 @@ fn hint(code: ErrorCode, has_words: bool) -> Option<&'static str> {
 /// The known name that is most like the given one, where one is so like it that it may be meant.
 pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = given.to_lowercase();
-    let close = known.map(|name| (edits(&plain, &name.to_lowercase()), name)).min()?;
+    let close = known.map(|name| (strsim::levenshtein(&plain, &name.to_lowercase()), name)).min()?;
     (close.0 <= (given.chars().count() / 3).max(1)).then_some(close.1)
-}
-
-/// How many letters to change, add or take away to get from one word to the other.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = above + 1;
-        for (place, other) in to.iter().enumerate() {
-            let changed = corner + usize::from(letter != *other);
-            corner = row[place + 1];
-            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -72,23 +72,8 @@ pub fn find(kind: ResourceKind, name: &str) -> Option<&'static Definition> {
 #[must_use]
 pub fn nearest(kind: ResourceKind, name: &str) -> Option<&'static str> {
     let close = definitions(kind).filter(|known| known.name.len().abs_diff(name.len()) <= name.len() / 3 + 1);
-    let (edits, nearest) = close.map(|known| (edit_distance(name, known.name), known.name)).min()?;
+    let (edits, nearest) = close.map(|known| (strsim::levenshtein(name, known.name), known.name)).min()?;
     (edits <= name.len() / 3 + 1).then_some(nearest)
-}
-
-/// Levenshtein's distance: how many single characters must be changed, added or removed.
-fn edit_distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, left) in from.bytes().enumerate() {
-        let mut diagonal = line;
-        row[0] = line + 1;
-        for (column, right) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
