@@ -9,67 +9,46 @@ use crate::metadata::{Broker, Metadata, Topic};
 use crate::sasl::SaslMechanism;
 use crate::{Event, LinkId, Transmit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use types::{Instant, LeaderEpoch, NodeId, PartitionIndex, Rng, Text, TopicId};
+use types::{Instant, LeaderEpoch, NodeId, PartitionIndex, Rng, Text, TopicId, with_defaults};
 use wire::metadata_request::MetadataRequestTopic;
 use wire::{ApiKey, MetadataRequest, Request, Response};
 
-/// Kafka's names and defaults, in milliseconds.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// `bootstrap.servers`
-    pub bootstrap: Vec<(String, u16)>,
-    /// `client.id`
-    pub client_id: String,
-    /// `default.api.timeout.ms`
-    pub api_timeout_ms: u64,
-    /// `retries`
-    pub retries_max: u32,
-    /// `request.timeout.ms`
-    pub request_timeout_ms: u64,
-    /// `socket.connection.setup.timeout.ms`
-    pub connect_timeout_ms: u64,
-    /// `socket.connection.setup.timeout.max.ms`: what that grows to with failures.
-    pub connect_timeout_ms_max: u64,
-    /// `connections.max.idle.ms`
-    pub connection_idle_ms_max: u64,
-    /// `retry.backoff.ms` and `retry.backoff.max.ms`
-    pub retry_backoff_ms: (u64, u64),
-    /// `reconnect.backoff.ms` and `reconnect.backoff.max.ms`
-    pub reconnect_backoff_ms: (u64, u64),
-    /// `metadata.max.age.ms`
-    pub metadata_max_age_ms: u64,
-    /// `metadata.recovery.strategy` is rebootstrap.
-    pub rebootstraps: bool,
-    /// `allow.auto.create.topics`
-    pub allow_auto_create_topics: bool,
-    /// `sasl.mechanism`, where brokers are to be told who this client is: the driver is asked for its credentials.
-    pub sasl: Option<SaslMechanism>,
-    /// Highest versions to use, by API key, where they are to be lower than what this library speaks.
-    pub version_caps: BTreeMap<ApiKey, i16>,
-    /// Where this client's chance comes from.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            bootstrap: Vec::new(),
-            client_id: "vltava".to_owned(),
-            api_timeout_ms: 60_000,
-            retries_max: i32::MAX.cast_unsigned(),
-            request_timeout_ms: 30_000,
-            connect_timeout_ms: 10_000,
-            connect_timeout_ms_max: 30_000,
-            connection_idle_ms_max: 540_000,
-            retry_backoff_ms: (100, 1000),
-            reconnect_backoff_ms: (50, 1000),
-            metadata_max_age_ms: 300_000,
-            rebootstraps: true,
-            allow_auto_create_topics: true,
-            sasl: None,
-            version_caps: BTreeMap::new(),
-            seed: 0,
-        }
+with_defaults! {
+    /// Kafka's names and defaults, in milliseconds.
+    #[derive(Clone, Debug)]
+    pub struct Options {
+        /// `bootstrap.servers`
+        pub bootstrap: Vec<(String, u16)> = Vec::new(),
+        /// `client.id`
+        pub client_id: String = "vltava".to_owned(),
+        /// `default.api.timeout.ms`
+        pub api_timeout_ms: u64 = 60_000,
+        /// `retries`
+        pub retries_max: u32 = i32::MAX.cast_unsigned(),
+        /// `request.timeout.ms`
+        pub request_timeout_ms: u64 = 30_000,
+        /// `socket.connection.setup.timeout.ms`
+        pub connect_timeout_ms: u64 = 10_000,
+        /// `socket.connection.setup.timeout.max.ms`: what that grows to with failures.
+        pub connect_timeout_ms_max: u64 = 30_000,
+        /// `connections.max.idle.ms`
+        pub connection_idle_ms_max: u64 = 540_000,
+        /// `retry.backoff.ms` and `retry.backoff.max.ms`
+        pub retry_backoff_ms: (u64, u64) = (100, 1000),
+        /// `reconnect.backoff.ms` and `reconnect.backoff.max.ms`
+        pub reconnect_backoff_ms: (u64, u64) = (50, 1000),
+        /// `metadata.max.age.ms`
+        pub metadata_max_age_ms: u64 = 300_000,
+        /// `metadata.recovery.strategy` is rebootstrap.
+        pub rebootstraps: bool = true,
+        /// `allow.auto.create.topics`
+        pub allow_auto_create_topics: bool = true,
+        /// `sasl.mechanism`, where brokers are to be told who this client is: the driver is asked for its credentials.
+        pub sasl: Option<SaslMechanism> = None,
+        /// Highest versions to use, by API key, where they are to be lower than what this library speaks.
+        pub version_caps: BTreeMap<ApiKey, i16> = BTreeMap::new(),
+        /// Where this client's chance comes from.
+        pub seed: u64 = 0,
     }
 }
 
@@ -118,16 +97,6 @@ struct Attempts {
     is_denied: bool,
 }
 
-/// A call for whom nobody is connected yet.
-#[derive(Debug)]
-struct Held {
-    call: Call,
-    target: Target,
-    request: Request,
-    versions: Range,
-    deadline: Instant,
-}
-
 #[derive(Debug)]
 pub struct Cluster {
     pub options: Options,
@@ -135,7 +104,7 @@ pub struct Cluster {
     metadata: Metadata,
     links: BTreeMap<LinkId, (Peer, Link)>,
     attempts: BTreeMap<Peer, Attempts>,
-    held: VecDeque<Held>,
+    held: VecDeque<(Target, Waiting)>,
     answers: Vec<Answer>,
     transmits: VecDeque<Transmit>,
     next_link: u64,
@@ -197,7 +166,7 @@ impl Cluster {
     fn hold(&mut self, target: Target, request: Request, versions: Range, deadline: Instant, now: Instant) -> Call {
         let call = Call(self.next_call);
         self.next_call += 1;
-        self.held.push_back(Held { call, target, request, versions, deadline });
+        self.held.push_back((target, Waiting { call, request, versions, deadline }));
         self.place(now);
         call
     }
@@ -273,7 +242,7 @@ impl Cluster {
 
     pub fn next_wake(&self) -> Option<Instant> {
         let links = self.links.values().filter_map(|(_, link)| link.deadline().or(self.idle_at(link)));
-        let held = self.held.iter().map(|held| held.deadline);
+        let held = self.held.iter().map(|(_, held)| held.deadline);
         let attempts = self.attempts.values().map(|attempts| attempts.not_before);
         let attempts = attempts.filter(|at| !self.held.is_empty() && *at > self.now);
         let refresh = self.refresh.is_none().then_some(self.refresh_at).filter(|at| at.0 != u64::MAX);
@@ -413,11 +382,11 @@ impl Cluster {
     /// Hands over held calls whose peers are there, connecting where nobody is.
     fn place(&mut self, now: Instant) {
         self.now = now;
-        for held in std::mem::take(&mut self.held) {
-            match self.find(now, held.target) {
+        for (target, held) in std::mem::take(&mut self.held) {
+            match self.find(now, target) {
                 Some(id) => self.submit(id, held),
-                None if self.is_denied(now, held.target) => self.answers.push((held.call, Err(Failure::Denied))),
-                None => self.held.push_back(held),
+                None if self.is_denied(now, target) => self.answers.push((held.call, Err(Failure::Denied))),
+                None => self.held.push_back((target, held)),
             }
         }
         self.flush();
@@ -435,12 +404,10 @@ impl Cluster {
         self.attempts.iter().any(|(peer, known)| known.is_denied && now < known.not_before && is_asked(peer))
     }
 
-    fn submit(&mut self, id: LinkId, held: Held) {
+    fn submit(&mut self, id: LinkId, held: Waiting) {
         let (_, link) = self.links.get_mut(&id).expect("it was just found");
         link.used_at = self.now;
-        let waiting =
-            Waiting { call: held.call, request: held.request, versions: held.versions, deadline: held.deadline };
-        link.submit(waiting, &mut self.answers);
+        link.submit(held, &mut self.answers);
     }
 
     fn flush(&mut self) {
@@ -550,14 +517,14 @@ impl Cluster {
             self.links.remove(&id);
             self.transmits.push_back(Transmit::Close { link: id, why: None, is_denied: false });
         }
-        for held in std::mem::take(&mut self.held) {
+        for (target, held) in std::mem::take(&mut self.held) {
             // A node that the cluster no longer names will not come back under this name's address.
-            let gone = matches!(held.target, Target::Node(node) | Target::Coordinator(node)
+            let gone = matches!(target, Target::Node(node) | Target::Coordinator(node)
                 if !self.metadata.brokers.contains_key(&node));
             if held.deadline <= now || gone {
                 self.answers.push((held.call, Err(Failure::NotSent)));
             } else {
-                self.held.push_back(held);
+                self.held.push_back((target, held));
             }
         }
     }

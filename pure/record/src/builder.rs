@@ -5,42 +5,26 @@ use crate::{Attributes, Codec, HEADER_BYTES, Header, Invalid, Record, TimestampT
 use bytes::Bytes;
 use types::codec::size;
 use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, with_defaults};
 
-/// What a batch says besides its records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Template {
-    pub base_offset: Offset,
-    pub leader_epoch: LeaderEpoch,
-    pub codec: Codec,
-    /// The codec's own scale; see `Codec::default_level`.
-    pub level: i32,
-    /// Set where the broker dates the records: one time for all of them.
-    pub append_time: Option<Timestamp>,
-    /// From when on the batch's tombstones may be removed; set by compaction.
-    pub delete_horizon: Option<Timestamp>,
-    pub producer_id: ProducerId,
-    pub producer_epoch: ProducerEpoch,
-    pub base_sequence: Sequence,
-    pub transactional: bool,
-    pub control: bool,
-}
-
-impl Default for Template {
-    fn default() -> Template {
-        Template {
-            base_offset: Offset::ZERO,
-            leader_epoch: LeaderEpoch::NONE,
-            codec: Codec::None,
-            level: 0,
-            append_time: None,
-            delete_horizon: None,
-            producer_id: ProducerId::NONE,
-            producer_epoch: ProducerEpoch::NONE,
-            base_sequence: Sequence::NONE,
-            transactional: false,
-            control: false,
-        }
+with_defaults! {
+    /// What a batch says besides its records.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Template {
+        pub base_offset: Offset = Offset::ZERO,
+        pub leader_epoch: LeaderEpoch = LeaderEpoch::NONE,
+        pub codec: Codec = Codec::None,
+        /// The codec's own scale; see `Codec::default_level`.
+        pub level: i32 = 0,
+        /// Set where the broker dates the records: one time for all of them.
+        pub append_time: Option<Timestamp> = None,
+        /// From when on the batch's tombstones may be removed; set by compaction.
+        pub delete_horizon: Option<Timestamp> = None,
+        pub producer_id: ProducerId = ProducerId::NONE,
+        pub producer_epoch: ProducerEpoch = ProducerEpoch::NONE,
+        pub base_sequence: Sequence = Sequence::NONE,
+        pub transactional: bool = false,
+        pub control: bool = false,
     }
 }
 

@@ -52,25 +52,13 @@ impl Codec {
 
     #[must_use]
     pub fn id(self) -> i16 {
-        match self {
-            Codec::None => 0,
-            Codec::Gzip => 1,
-            Codec::Snappy => 2,
-            Codec::Lz4 => 3,
-            Codec::Zstd => 4,
-        }
+        self as i16
     }
 
     /// The name that `compression.type` uses.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Codec::None => "none",
-            Codec::Gzip => "gzip",
-            Codec::Snappy => "snappy",
-            Codec::Lz4 => "lz4",
-            Codec::Zstd => "zstd",
-        }
+        ["none", "gzip", "snappy", "lz4", "zstd"][self as usize]
     }
 }
 
@@ -112,23 +100,6 @@ impl Attributes {
     }
 
     #[must_use]
-    pub fn is_transactional(self) -> bool {
-        self.0 & Attributes::TRANSACTIONAL != 0
-    }
-
-    /// Whether the batch holds markers for Kafka itself, which no consumer is shown.
-    #[must_use]
-    pub fn is_control(self) -> bool {
-        self.0 & Attributes::CONTROL != 0
-    }
-
-    /// Whether the base timestamp says from when on the batch's tombstones may be removed (KIP-534).
-    #[must_use]
-    pub fn has_delete_horizon(self) -> bool {
-        self.0 & Attributes::DELETE_HORIZON != 0
-    }
-
-    #[must_use]
     pub fn with_codec(self, codec: Codec) -> Attributes {
         Attributes(self.0 & !Attributes::CODEC_MASK | codec.id())
     }
@@ -138,24 +109,34 @@ impl Attributes {
         self.with(Attributes::LOG_APPEND_TIME, kind == TimestampType::LogAppendTime)
     }
 
-    #[must_use]
-    pub fn with_transactional(self, on: bool) -> Attributes {
-        self.with(Attributes::TRANSACTIONAL, on)
-    }
-
-    #[must_use]
-    pub fn with_control(self, on: bool) -> Attributes {
-        self.with(Attributes::CONTROL, on)
-    }
-
-    #[must_use]
-    pub fn with_delete_horizon(self, on: bool) -> Attributes {
-        self.with(Attributes::DELETE_HORIZON, on)
-    }
-
     fn with(self, bit: i16, on: bool) -> Attributes {
         Attributes(if on { self.0 | bit } else { self.0 & !bit })
     }
+}
+
+macro_rules! flags {
+    ($($(#[$about:meta])* $is:ident, $with:ident = $bit:ident;)*) => {
+        impl Attributes {
+            $($(#[$about])*
+            #[must_use]
+            pub fn $is(self) -> bool {
+                self.0 & Attributes::$bit != 0
+            }
+
+            #[must_use]
+            pub fn $with(self, on: bool) -> Attributes {
+                self.with(Attributes::$bit, on)
+            })*
+        }
+    };
+}
+
+flags! {
+    is_transactional, with_transactional = TRANSACTIONAL;
+    /// Whether the batch holds markers for Kafka itself, which no consumer is shown.
+    is_control, with_control = CONTROL;
+    /// Whether the base timestamp says from when on the batch's tombstones may be removed (KIP-534).
+    has_delete_horizon, with_delete_horizon = DELETE_HORIZON;
 }
 
 /// The fields before a batch's records.

@@ -7,7 +7,7 @@ use crate::header::{at, check_crc, put};
 use crate::{Codec, HEADER_BYTES, Header, Invalid, Records, Rejected, TimestampType, codec};
 use bytes::Bytes;
 use types::limits::DECOMPRESSED_BATCH_BYTES_MAX;
-use types::{ErrorCode, LeaderEpoch, Offset, Timestamp};
+use types::{ErrorCode, LeaderEpoch, Offset, Timestamp, with_defaults};
 
 /// A batch that may be appended: its header as it is to be written, and its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,42 +40,28 @@ impl Batch {
     }
 }
 
-/// What a topic and the sender of a batch demand of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// Whether a producer sent it, rather than a coordinator or the controller.
-    pub client: bool,
-    /// `max.message.bytes`: the most bytes of one batch.
-    pub max_message_bytes: usize,
-    /// `message.timestamp.type`.
-    pub timestamp_type: TimestampType,
-    /// `message.timestamp.before.max.ms`.
-    pub before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
-    pub after_max_ms: i64,
-    /// Whether the topic is compacted, so that every record needs a key.
-    pub compacted: bool,
-    /// `compression.type` with its level; none where the producer's codec stays.
-    pub target_codec: Option<(Codec, i32)>,
-    pub now: Timestamp,
-    /// The most bytes that one batch may decompress to.
-    pub decompressed_bytes_max: usize,
-}
-
-impl Default for Rules {
-    /// What the broker demands of its own batches: that they are whole.
-    fn default() -> Rules {
-        Rules {
-            client: false,
-            max_message_bytes: usize::MAX,
-            timestamp_type: TimestampType::CreateTime,
-            before_max_ms: i64::MAX,
-            after_max_ms: i64::MAX,
-            compacted: false,
-            target_codec: None,
-            now: Timestamp::NONE,
-            decompressed_bytes_max: DECOMPRESSED_BATCH_BYTES_MAX,
-        }
+with_defaults! {
+    /// What a topic and the sender of a batch demand of it. The defaults are what the broker demands of its own batches:
+    /// that they are whole.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Rules {
+        /// Whether a producer sent it, rather than a coordinator or the controller.
+        pub client: bool = false,
+        /// `max.message.bytes`: the most bytes of one batch.
+        pub max_message_bytes: usize = usize::MAX,
+        /// `message.timestamp.type`.
+        pub timestamp_type: TimestampType = TimestampType::CreateTime,
+        /// `message.timestamp.before.max.ms`.
+        pub before_max_ms: i64 = i64::MAX,
+        /// `message.timestamp.after.max.ms`.
+        pub after_max_ms: i64 = i64::MAX,
+        /// Whether the topic is compacted, so that every record needs a key.
+        pub compacted: bool = false,
+        /// `compression.type` with its level; none where the producer's codec stays.
+        pub target_codec: Option<(Codec, i32)> = None,
+        pub now: Timestamp = Timestamp::NONE,
+        /// The most bytes that one batch may decompress to.
+        pub decompressed_bytes_max: usize = DECOMPRESSED_BATCH_BYTES_MAX,
     }
 }
 

@@ -187,10 +187,7 @@ impl Reader {
     }
 
     pub fn nullable_bytes(&mut self, compact: bool) -> Result<Option<Bytes>> {
-        match self.bytes_length(compact)? {
-            Some(length) => Ok(Some(self.take(length)?)),
-            None => Ok(None),
-        }
+        self.bytes_length(compact)?.map(|length| self.take(length)).transpose()
     }
 
     pub fn bytes(&mut self, compact: bool) -> Result<Bytes> {
@@ -233,10 +230,7 @@ impl Reader {
         compact: bool,
         item: impl FnMut(&mut Reader) -> Result<T>,
     ) -> Result<Option<Vec<T>>> {
-        match self.nullable_array(compact)? {
-            Some(count) => Ok(Some(self.items(count, item)?)),
-            None => Ok(None),
-        }
+        self.nullable_array(compact)?.map(|count| self.items(count, item)).transpose()
     }
 
     fn items<T>(&mut self, count: usize, mut item: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
@@ -284,44 +278,23 @@ pub struct Writer {
     pub splices: Vec<Splice>,
 }
 
+macro_rules! put {
+    ($($name:ident $put:ident),*) => {
+        $(#[inline]
+        pub fn $name(&mut self, value: $name) {
+            self.buffer.$put(value);
+        })*
+    };
+}
+
 impl Writer {
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Writer {
         Writer { buffer: BytesMut::with_capacity(bytes), splices: Vec::new() }
     }
 
-    #[inline]
-    pub fn i8(&mut self, value: i8) {
-        self.buffer.put_i8(value);
-    }
-    #[inline]
-    pub fn u8(&mut self, value: u8) {
-        self.buffer.put_u8(value);
-    }
-    #[inline]
-    pub fn i16(&mut self, value: i16) {
-        self.buffer.put_i16(value);
-    }
-    #[inline]
-    pub fn u16(&mut self, value: u16) {
-        self.buffer.put_u16(value);
-    }
-    #[inline]
-    pub fn i32(&mut self, value: i32) {
-        self.buffer.put_i32(value);
-    }
-    #[inline]
-    pub fn u32(&mut self, value: u32) {
-        self.buffer.put_u32(value);
-    }
-    #[inline]
-    pub fn i64(&mut self, value: i64) {
-        self.buffer.put_i64(value);
-    }
-    #[inline]
-    pub fn f64(&mut self, value: f64) {
-        self.buffer.put_f64(value);
-    }
+    put!(i8 put_i8, u8 put_u8, i16 put_i16, u16 put_u16, i32 put_i32, u32 put_u32, i64 put_i64, f64 put_f64);
+
     #[inline]
     pub fn bool(&mut self, value: bool) {
         self.buffer.put_u8(u8::from(value));
@@ -386,16 +359,7 @@ impl Writer {
     }
 
     pub fn nullable_text(&mut self, compact: bool, value: Option<&str>) {
-        if compact {
-            self.length(true, value.map(str::len));
-        } else {
-            self.i16(value.map_or(-1, |text| {
-                i16::try_from(text.len()).expect("a text longer than 32,767 bytes is refused before it is encoded")
-            }));
-        }
-        if let Some(text) = value {
-            self.slice(text.as_bytes());
-        }
+        self.text_bytes(compact, value.map(str::as_bytes));
     }
 
     pub fn text(&mut self, compact: bool, value: &str) {
@@ -404,17 +368,17 @@ impl Writer {
 
     /// As `nullable_text`, without another look at whether the bytes are UTF-8.
     pub fn put_text(&mut self, compact: bool, value: Option<&Text>) {
-        let bytes = value.map(Text::as_bytes);
+        self.text_bytes(compact, value.map(|text| &text.as_bytes()[..]));
+    }
+
+    fn text_bytes(&mut self, compact: bool, value: Option<&[u8]>) {
         if compact {
-            self.length(true, bytes.map(Bytes::len));
-        } else {
-            self.i16(bytes.map_or(-1, |text| {
-                i16::try_from(text.len()).expect("a text longer than 32,767 bytes is refused before it is encoded")
-            }));
+            return self.nullable_bytes(true, value);
         }
-        if let Some(bytes) = bytes {
-            self.slice(bytes);
-        }
+        self.i16(value.map_or(-1, |text| {
+            i16::try_from(text.len()).expect("a text longer than 32,767 bytes is refused before it is encoded")
+        }));
+        self.slice(value.unwrap_or_default());
     }
 }
 
@@ -473,17 +437,19 @@ pub mod size {
     #[must_use]
     #[inline]
     pub fn text(compact: bool, value: Option<&str>) -> usize {
-        let prefix = if compact { length(true, value.map(str::len)) } else { 2 };
-        prefix + value.map_or(0, str::len)
+        text_bytes(compact, value.map(str::len))
     }
 
     /// Of what `Writer::put_text` writes.
     #[must_use]
     #[inline]
     pub fn put_text(compact: bool, value: Option<&crate::Text>) -> usize {
-        let bytes = value.map(crate::Text::as_bytes);
-        let prefix = if compact { length(true, bytes.map(bytes::Bytes::len)) } else { 2 };
-        prefix + bytes.map_or(0, bytes::Bytes::len)
+        text_bytes(compact, value.map(|text| text.as_bytes().len()))
+    }
+
+    #[inline]
+    fn text_bytes(compact: bool, bytes: Option<usize>) -> usize {
+        bytes.unwrap_or(0) + if compact { length(true, bytes) } else { 2 }
     }
 }
 

@@ -23,6 +23,23 @@ pub use time::{Instant, Now, Timestamp};
 #[allow(clippy::disallowed_types)]
 pub type HashMap<K, V> = std::collections::HashMap<K, V, std::hash::BuildHasherDefault<FixedHasher>>;
 
+/// A structure each field of which stands beside its default.
+#[macro_export]
+macro_rules! with_defaults {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$what:meta])* pub $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$about])*
+        pub struct $name {
+            $($(#[$what])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($field: $default,)* }
+            }
+        }
+    };
+}
+
 /// FNV-1a, 64 bit: short keys, no secret. Not for keys that an attacker chooses in bulk.
 #[derive(Clone, Copy)]
 pub struct FixedHasher(u64);

@@ -24,6 +24,7 @@ pub use transaction::{Ending, ErrorGroup, TransactionError};
 use transaction::{Scene, Transaction};
 use types::{
     ErrorCode, Instant, NodeId, Now, Offset, PartitionIndex, ProducerEpoch, ProducerId, Text, Timestamp, TopicId,
+    with_defaults,
 };
 use wire::produce_request::{PartitionProduceData, TopicProduceData};
 use wire::{InitProducerIdRequest, ProduceRequest, Records, Response};
@@ -36,68 +37,45 @@ pub enum Acks {
     All,
 }
 
-/// Kafka's names and defaults.
-#[derive(Clone, Debug)]
-pub struct ProducerOptions {
-    pub cluster: Options,
-    /// `acks`
-    pub acks: Acks,
-    /// `enable.idempotence`; needs acks of all.
-    pub idempotent: bool,
-    /// `linger.ms`
-    pub linger_ms: u64,
-    /// `batch.size`
-    pub batch_bytes: usize,
-    /// `max.request.size`
-    pub request_bytes_max: usize,
-    /// `buffer.memory`
-    pub buffer_bytes: usize,
-    /// `delivery.timeout.ms`
-    pub delivery_timeout_ms: u64,
-    /// `max.block.ms`: how long a record may wait for room or for its topic. For the engine's user to heed.
-    pub block_ms_max: u64,
-    /// `partitioner.class`
-    pub partitioning: Partitioning,
-    /// `partitioner.ignore.keys`
-    pub ignores_keys: bool,
-    /// `partitioner.adaptive.partitioning.enable`
-    pub is_adaptive: bool,
-    /// `partitioner.availability.timeout.ms`
-    pub availability_timeout_ms: u64,
-    /// `metadata.max.idle.ms`
-    pub metadata_idle_ms_max: u64,
-    /// `max.in.flight.requests.per.connection`
-    pub in_flight_max: usize,
-    /// `compression.type` and its level.
-    pub codec: (Codec, i32),
-    /// `transactional.id`; with it the producer is idempotent and waits for all acks, whatever is set.
-    pub transactional_id: Option<Text>,
-    /// `transaction.timeout.ms`: after how long the coordinator aborts a transaction that goes on.
-    pub transaction_timeout_ms: u64,
-}
-
-impl Default for ProducerOptions {
-    fn default() -> Self {
-        ProducerOptions {
-            cluster: Options::default(),
-            acks: Acks::All,
-            idempotent: true,
-            linger_ms: 5,
-            batch_bytes: 16_384,
-            request_bytes_max: 1 << 20,
-            buffer_bytes: 32 << 20,
-            delivery_timeout_ms: 120_000,
-            block_ms_max: 60_000,
-            partitioning: Partitioning::Default,
-            ignores_keys: false,
-            is_adaptive: true,
-            availability_timeout_ms: 0,
-            metadata_idle_ms_max: 300_000,
-            in_flight_max: 5,
-            codec: (Codec::None, 0),
-            transactional_id: None,
-            transaction_timeout_ms: 60_000,
-        }
+with_defaults! {
+    /// Kafka's names and defaults.
+    #[derive(Clone, Debug)]
+    pub struct ProducerOptions {
+        pub cluster: Options = Options::default(),
+        /// `acks`
+        pub acks: Acks = Acks::All,
+        /// `enable.idempotence`; needs acks of all.
+        pub idempotent: bool = true,
+        /// `linger.ms`
+        pub linger_ms: u64 = 5,
+        /// `batch.size`
+        pub batch_bytes: usize = 16_384,
+        /// `max.request.size`
+        pub request_bytes_max: usize = 1 << 20,
+        /// `buffer.memory`
+        pub buffer_bytes: usize = 32 << 20,
+        /// `delivery.timeout.ms`
+        pub delivery_timeout_ms: u64 = 120_000,
+        /// `max.block.ms`: how long a record may wait for room or for its topic. For the engine's user to heed.
+        pub block_ms_max: u64 = 60_000,
+        /// `partitioner.class`
+        pub partitioning: Partitioning = Partitioning::Default,
+        /// `partitioner.ignore.keys`
+        pub ignores_keys: bool = false,
+        /// `partitioner.adaptive.partitioning.enable`
+        pub is_adaptive: bool = true,
+        /// `partitioner.availability.timeout.ms`
+        pub availability_timeout_ms: u64 = 0,
+        /// `metadata.max.idle.ms`
+        pub metadata_idle_ms_max: u64 = 300_000,
+        /// `max.in.flight.requests.per.connection`
+        pub in_flight_max: usize = 5,
+        /// `compression.type` and its level.
+        pub codec: (Codec, i32) = (Codec::None, 0),
+        /// `transactional.id`; with it the producer is idempotent and waits for all acks, whatever is set.
+        pub transactional_id: Option<Text> = None,
+        /// `transaction.timeout.ms`: after how long the coordinator aborts a transaction that goes on.
+        pub transaction_timeout_ms: u64 = 60_000,
     }
 }
 
