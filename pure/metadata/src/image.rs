@@ -560,31 +560,16 @@ impl Partition {
 /// metadata.version read it whatever other features are finalised.
 #[must_use]
 pub fn wire_version(record: &Record) -> i16 {
+    let more = i16::from;
     match record {
         Record::Partition(record) => {
-            if record.eligible_leader_replicas.is_some() || record.last_known_elr.is_some() {
-                2
-            } else {
-                1
-            }
+            1 + more(record.eligible_leader_replicas.is_some() || record.last_known_elr.is_some())
         }
         Record::PartitionChange(record) => {
-            if record.eligible_leader_replicas.is_some() || record.last_known_elr.is_some() { 2 } else { 1 }
+            1 + more(record.eligible_leader_replicas.is_some() || record.last_known_elr.is_some())
         }
-        Record::RegisterBroker(record) => {
-            if record.cordoned_log_dirs.is_some() {
-                4
-            } else {
-                3
-            }
-        }
-        Record::BrokerRegistrationChange(record) => {
-            if record.cordoned_log_dirs.is_some() {
-                3
-            } else {
-                2
-            }
-        }
+        Record::RegisterBroker(record) => 3 + more(record.cordoned_log_dirs.is_some()),
+        Record::BrokerRegistrationChange(record) => 2 + more(record.cordoned_log_dirs.is_some()),
         other => other.max_version(),
     }
 }

@@ -16,31 +16,6 @@ const ALL_METRICS: &str = "*";
 /// Longest pattern that is compiled, in bytes.
 const PATTERN_BYTES_MAX: usize = 1024;
 
-/// What a pattern looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Selector {
-    InstanceId,
-    ClientId,
-    SoftwareName,
-    SoftwareVersion,
-    SourceAddress,
-    SourcePort,
-}
-
-impl Selector {
-    fn read(name: &str) -> Option<Selector> {
-        Some(match name {
-            "client_instance_id" => Selector::InstanceId,
-            "client_id" => Selector::ClientId,
-            "client_software_name" => Selector::SoftwareName,
-            "client_software_version" => Selector::SoftwareVersion,
-            "client_source_address" => Selector::SourceAddress,
-            "client_source_port" => Selector::SourcePort,
-            _ => return None,
-        })
-    }
-}
-
 /// A client, as its connection and its requests describe it.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
@@ -52,18 +27,17 @@ pub struct Client {
     pub source_port: u16,
 }
 
-impl Client {
-    fn shown(&self, selector: Selector) -> String {
-        match selector {
-            Selector::InstanceId => self.instance_id.to_string(),
-            Selector::ClientId => self.client_id.to_string(),
-            Selector::SoftwareName => self.software_name.to_string(),
-            Selector::SoftwareVersion => self.software_version.to_string(),
-            Selector::SourceAddress => self.source_address.clone(),
-            Selector::SourcePort => self.source_port.to_string(),
-        }
-    }
-}
+/// What a pattern looks at.
+type Selector = fn(&Client) -> String;
+
+const SELECTORS: [(&str, Selector); 6] = [
+    ("client_instance_id", |client| client.instance_id.to_string()),
+    ("client_id", |client| client.client_id.to_string()),
+    ("client_software_name", |client| client.software_name.to_string()),
+    ("client_software_version", |client| client.software_version.to_string()),
+    ("client_source_address", |client| client.source_address.clone()),
+    ("client_source_port", |client| client.source_port.to_string()),
+];
 
 /// What one client is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +82,7 @@ impl Subscriptions {
         let chosen = self
             .0
             .iter()
-            .filter(|rule| rule.patterns.iter().all(|(selector, pattern)| pattern.is_match(&client.shown(*selector))));
+            .filter(|rule| rule.patterns.iter().all(|(selector, pattern)| pattern.is_match(&selector(client))));
         let mut metrics = BTreeSet::new();
         let mut push_interval_ms = INTERVAL_MS_DEFAULT;
         for rule in chosen {
@@ -132,7 +106,8 @@ fn read_pattern(pair: &str) -> Option<(Selector, Regex)> {
     if pattern.is_empty() || pattern.len() > PATTERN_BYTES_MAX || pattern.contains('=') {
         return None;
     }
-    Some((Selector::read(selector.trim())?, Regex::new(&format!("^(?:{pattern})$")).ok()?))
+    let (_, selector) = SELECTORS.iter().find(|(name, _)| *name == selector.trim())?;
+    Some((*selector, Regex::new(&format!("^(?:{pattern})$")).ok()?))
 }
 
 /// Whether every element of a `match` configuration can be read.

@@ -18,22 +18,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Kafka's word for the type, as its error messages show it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Boolean => "BOOLEAN",
-            Kind::String => "STRING",
-            Kind::Int => "INT",
-            Kind::Short => "SHORT",
-            Kind::Long => "LONG",
-            Kind::Double => "DOUBLE",
-            Kind::List => "LIST",
-            Kind::Class => "CLASS",
-            Kind::Password => "PASSWORD",
-        }
-    }
-
     /// The number that DescribeConfigs carries.
     #[must_use]
     pub fn code(self) -> i8 {
@@ -210,7 +194,9 @@ impl Definition {
     }
 
     fn number<T: std::str::FromStr>(&self, given: &str) -> Result<T, String> {
-        given.parse().map_err(|_| self.refuse(given, &format!("Not a number of type {}", self.kind.name())))
+        // Kafka's word for the type is its name in capitals.
+        let kind = format!("{:?}", self.kind).to_uppercase();
+        given.parse().map_err(|_| self.refuse(given, &format!("Not a number of type {kind}")))
     }
 
     fn refuse(&self, given: &str, reason: &str) -> String {
@@ -229,10 +215,7 @@ impl Definition {
             Err(self.refuse(given, &reason))
         };
         match (self.valid, value) {
-            (Valid::AtLeast(low), Value::Integer(at)) if *at < low => {
-                Err(self.refuse(given, &format!("Value must be at least {low}")))
-            }
-            (Valid::Between(low, _), Value::Integer(at)) if *at < low => {
+            (Valid::AtLeast(low) | Valid::Between(low, _), Value::Integer(at)) if *at < low => {
                 Err(self.refuse(given, &format!("Value must be at least {low}")))
             }
             (Valid::Between(_, high), Value::Integer(at)) if *at > high => {
@@ -303,4 +286,27 @@ pub enum Value {
     Real(f64),
     Text(Text),
     List(Vec<Text>),
+}
+
+/// What a value is where its type is known; another type panics: names are written in code, so the first test that comes
+/// by finds it.
+macro_rules! typed {
+    ($($name:ident: $kind:ident => $plain:ty, $word:literal;)*) => {
+        impl Value {
+            $(pub(super) fn $name(&self, of: &str) -> &$plain {
+                match self {
+                    Value::$kind(value) => value,
+                    other => panic!("{of} is not {}: {other:?}", $word),
+                }
+            })*
+        }
+    };
+}
+
+typed! {
+    boolean: Boolean => bool, "a BOOLEAN";
+    integer: Integer => i64, "a number";
+    real: Real => f64, "a DOUBLE";
+    text: Text => Text, "a STRING";
+    list: List => [Text], "a LIST";
 }

@@ -54,37 +54,30 @@ pub fn describe(
 }
 
 fn check(resource: &Resource, image: &Image, settings: &Settings) -> Result<(), Refused> {
-    let refuse = |code, message: String| Err(Refused::new(code, message));
-    match resource.kind {
+    let (name, own) = (&resource.name, settings.node_id().0);
+    let message = match resource.kind {
         ResourceKind::Topic => {
-            crate::names::validate_topic(&resource.name)?;
-            if image.topic_by_name(&resource.name).is_none() {
-                let message = format!("The topic '{}' does not exist.", resource.name);
-                return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message);
+            crate::names::validate_topic(name)?;
+            if image.topic_by_name(name).is_none() {
+                let message = format!("The topic '{name}' does not exist.");
+                return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
             }
+            return Ok(());
         }
-        ResourceKind::Broker => {
-            let own = settings.node_id().0;
-            if !resource.name.is_empty() && resource.name.parse() != Ok(own) {
-                let message =
-                    format!("Unexpected broker id, expected {own} or empty string, but received {}", resource.name);
-                return refuse(ErrorCode::INVALID_REQUEST, message);
-            }
+        ResourceKind::Broker if !name.is_empty() && name.parse() != Ok(own) => {
+            format!("Unexpected broker id, expected {own} or empty string, but received {name}")
         }
         // No logger can be changed at run time, so there is none to describe; that is an answer, not an error.
-        ResourceKind::BrokerLogger if resource.name.parse() == Ok(settings.node_id().0) => (),
-        ResourceKind::BrokerLogger => {
-            return refuse(ErrorCode::INVALID_REQUEST, "Loggers are those of a broker: name its id".to_owned());
+        ResourceKind::BrokerLogger if name.parse() != Ok(own) => {
+            "Loggers are those of a broker: name its id".to_owned()
         }
-        ResourceKind::ClientMetrics if resource.name.is_empty() => {
-            return refuse(ErrorCode::INVALID_REQUEST, "Client metrics subscription name must not be empty".to_owned());
+        ResourceKind::ClientMetrics if name.is_empty() => {
+            "Client metrics subscription name must not be empty".to_owned()
         }
-        ResourceKind::Group if resource.name.is_empty() => {
-            return refuse(ErrorCode::INVALID_REQUEST, "Group name must not be empty".to_owned());
-        }
-        ResourceKind::ClientMetrics | ResourceKind::Group => (),
-    }
-    Ok(())
+        ResourceKind::Group if name.is_empty() => "Group name must not be empty".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Refused::new(ErrorCode::INVALID_REQUEST, message))
 }
 
 /// The values of a topic as creation answers them: described without synonyms.

@@ -83,10 +83,7 @@ impl Settings {
 
     #[must_use]
     pub fn boolean(&self, name: &str) -> bool {
-        match self.value(name) {
-            Value::Boolean(value) => *value,
-            other => panic!("{name} is not a BOOLEAN: {other:?}"),
-        }
+        *self.value(name).boolean(name)
     }
 
     #[must_use]
@@ -97,36 +94,23 @@ impl Settings {
     /// A number that may be unset.
     #[must_use]
     pub fn optional_i64(&self, name: &str) -> Option<i64> {
-        match self.optional(name)? {
-            Value::Integer(value) => Some(*value),
-            other => panic!("{name} is not a number: {other:?}"),
-        }
+        Some(*self.optional(name)?.integer(name))
     }
 
     #[must_use]
     pub fn f64(&self, name: &str) -> f64 {
-        match self.value(name) {
-            Value::Real(value) => *value,
-            other => panic!("{name} is not a DOUBLE: {other:?}"),
-        }
+        *self.value(name).real(name)
     }
 
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&Text> {
-        match self.optional(name)? {
-            Value::Text(value) => Some(value),
-            other => panic!("{name} is not a STRING: {other:?}"),
-        }
+        Some(self.optional(name)?.text(name))
     }
 
     /// The elements of a list; none where it is unset.
     #[must_use]
     pub fn list(&self, name: &str) -> &[Text] {
-        match self.optional(name) {
-            None => &[],
-            Some(Value::List(value)) => value,
-            Some(other) => panic!("{name} is not a LIST: {other:?}"),
-        }
+        self.optional(name).map_or(&[], |value| value.list(name))
     }
 
     fn value(&self, name: &str) -> &Value {

@@ -127,71 +127,58 @@ pub enum Compression {
     },
 }
 
-/// The values that a topic's logs enforce, in milliseconds and bytes; `i64::MAX` is never, -1 is no limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TopicConfig {
-    pub cleanup_policy: CleanupPolicy,
-    pub compression: Compression,
-    pub delete_retention_ms: i64,
-    pub file_delete_delay_ms: i64,
-    pub flush_messages: i64,
-    pub flush_ms: i64,
-    pub index_interval_bytes: i32,
-    pub max_compaction_lag_ms: i64,
-    pub max_message_bytes: i32,
-    pub message_timestamp_after_max_ms: i64,
-    pub message_timestamp_before_max_ms: i64,
-    /// LogAppendTime in place of CreateTime.
-    pub log_append_time: bool,
-    pub min_cleanable_dirty_ratio: f64,
-    pub min_compaction_lag_ms: i64,
-    pub min_insync_replicas: i32,
-    pub preallocate: bool,
-    pub retention_bytes: i64,
-    pub retention_ms: i64,
-    pub segment_bytes: i32,
-    pub segment_index_bytes: i32,
-    pub segment_jitter_ms: i64,
-    pub segment_ms: i64,
-    pub unclean_leader_election: bool,
+/// A topic's configuration: each of its values beside where it is read from.
+macro_rules! topic_config {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$what:meta])* pub $field:ident: $type:ty = $read:expr,)* }) => {
+        $(#[$about])*
+        pub struct $name {
+            $($(#[$what])* pub $field: $type,)*
+        }
+
+        impl $name {
+            /// The values under `settings` where `set` was set for the topic.
+            #[must_use]
+            pub fn effective(settings: &Settings, set: &Overrides) -> $name {
+                $(let $field: fn(&Values<'_>) -> $type = $read;)*
+                let values = Values { settings, set };
+                $name { $($field: $field(&values),)* }
+            }
+        }
+    };
+}
+
+topic_config! {
+    /// The values that a topic's logs enforce, in milliseconds and bytes; `i64::MAX` is never, -1 is no limit.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct TopicConfig {
+        pub cleanup_policy: CleanupPolicy = |values| values.cleanup_policy(),
+        pub compression: Compression = |values| values.compression(),
+        pub delete_retention_ms: i64 = |values| values.i64("delete.retention.ms"),
+        pub file_delete_delay_ms: i64 = |values| values.i64("file.delete.delay.ms"),
+        pub flush_messages: i64 = |values| values.i64("flush.messages"),
+        pub flush_ms: i64 = |values| values.i64("flush.ms"),
+        pub index_interval_bytes: i32 = |values| values.i32("index.interval.bytes"),
+        pub max_compaction_lag_ms: i64 = |values| values.i64("max.compaction.lag.ms"),
+        pub max_message_bytes: i32 = |values| values.i32("max.message.bytes"),
+        pub message_timestamp_after_max_ms: i64 = |values| values.i64("message.timestamp.after.max.ms"),
+        pub message_timestamp_before_max_ms: i64 = |values| values.i64("message.timestamp.before.max.ms"),
+        /// LogAppendTime in place of CreateTime.
+        pub log_append_time: bool = |values| values.text("message.timestamp.type") == "LogAppendTime",
+        pub min_cleanable_dirty_ratio: f64 = |values| values.f64("min.cleanable.dirty.ratio"),
+        pub min_compaction_lag_ms: i64 = |values| values.i64("min.compaction.lag.ms"),
+        pub min_insync_replicas: i32 = |values| values.i32("min.insync.replicas"),
+        pub preallocate: bool = |values| values.boolean("preallocate"),
+        pub retention_bytes: i64 = |values| values.i64("retention.bytes"),
+        pub retention_ms: i64 = |values| values.i64("retention.ms"),
+        pub segment_bytes: i32 = |values| values.segment_bytes(),
+        pub segment_index_bytes: i32 = |values| values.i32("segment.index.bytes"),
+        pub segment_jitter_ms: i64 = |values| values.i64("segment.jitter.ms"),
+        pub segment_ms: i64 = |values| values.i64("segment.ms"),
+        pub unclean_leader_election: bool = |values| values.boolean("unclean.leader.election.enable"),
+    }
 }
 
 impl TopicConfig {
-    /// The values under `settings` where `set` was set for the topic.
-    #[must_use]
-    pub fn effective(settings: &Settings, set: &Overrides) -> TopicConfig {
-        let values = Values { settings, set };
-        let policy = values.list("cleanup.policy");
-        TopicConfig {
-            cleanup_policy: CleanupPolicy {
-                delete: policy.iter().any(|word| word == "delete"),
-                compact: policy.iter().any(|word| word == "compact"),
-            },
-            compression: values.compression(),
-            delete_retention_ms: values.i64("delete.retention.ms"),
-            file_delete_delay_ms: values.i64("file.delete.delay.ms"),
-            flush_messages: values.i64("flush.messages"),
-            flush_ms: values.i64("flush.ms"),
-            index_interval_bytes: values.i32("index.interval.bytes"),
-            max_compaction_lag_ms: values.i64("max.compaction.lag.ms"),
-            max_message_bytes: values.i32("max.message.bytes"),
-            message_timestamp_after_max_ms: values.i64("message.timestamp.after.max.ms"),
-            message_timestamp_before_max_ms: values.i64("message.timestamp.before.max.ms"),
-            log_append_time: values.text("message.timestamp.type") == "LogAppendTime",
-            min_cleanable_dirty_ratio: values.f64("min.cleanable.dirty.ratio"),
-            min_compaction_lag_ms: values.i64("min.compaction.lag.ms"),
-            min_insync_replicas: values.i32("min.insync.replicas"),
-            preallocate: values.boolean("preallocate"),
-            retention_bytes: values.i64("retention.bytes"),
-            retention_ms: values.i64("retention.ms"),
-            segment_bytes: values.segment_bytes(),
-            segment_index_bytes: values.i32("segment.index.bytes"),
-            segment_jitter_ms: values.i64("segment.jitter.ms"),
-            segment_ms: values.i64("segment.ms"),
-            unclean_leader_election: values.boolean("unclean.leader.election.enable"),
-        }
-    }
-
     /// `effective` of this value alone.
     #[must_use]
     pub fn min_insync_replicas(settings: &Settings, set: &Overrides) -> i32 {
@@ -226,11 +213,12 @@ impl Values<'_> {
         }
     }
 
+    fn value(&self, name: &str) -> Value {
+        self.optional(name).unwrap_or_else(|| panic!("{name} may be unset"))
+    }
+
     fn i64(&self, name: &str) -> i64 {
-        match self.optional(name) {
-            Some(Value::Integer(value)) => value,
-            other => panic!("{name} is not a number: {other:?}"),
-        }
+        *self.value(name).integer(name)
     }
 
     fn i32(&self, name: &str) -> i32 {
@@ -238,10 +226,7 @@ impl Values<'_> {
     }
 
     fn f64(&self, name: &str) -> f64 {
-        match self.optional(name) {
-            Some(Value::Real(value)) => value,
-            other => panic!("{name} is not a DOUBLE: {other:?}"),
-        }
+        *self.value(name).real(name)
     }
 
     fn boolean(&self, name: &str) -> bool {
@@ -249,24 +234,18 @@ impl Values<'_> {
     }
 
     fn text(&self, name: &str) -> Text {
-        match self.optional(name) {
-            Some(Value::Text(value)) => value,
-            other => panic!("{name} is not a STRING: {other:?}"),
-        }
+        self.value(name).text(name).clone()
     }
 
-    fn list(&self, name: &str) -> Vec<Text> {
-        match self.optional(name) {
-            Some(Value::List(value)) => value,
-            other => panic!("{name} is not a LIST: {other:?}"),
-        }
+    fn cleanup_policy(&self) -> CleanupPolicy {
+        let policy = self.value("cleanup.policy");
+        let has = |word: &str| policy.list("cleanup.policy").iter().any(|known| *known == *word);
+        CleanupPolicy { delete: has("delete"), compact: has("compact") }
     }
 
     fn segment_bytes(&self) -> i32 {
-        match self.optional("internal.segment.bytes") {
-            Some(Value::Integer(bytes)) => i32::try_from(bytes).expect("an INT configuration"),
-            _ => self.i32("segment.bytes"),
-        }
+        let internal = self.optional("internal.segment.bytes").is_some();
+        self.i32(if internal { "internal.segment.bytes" } else { "segment.bytes" })
     }
 
     fn compression(&self) -> Compression {

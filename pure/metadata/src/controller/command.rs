@@ -126,8 +126,8 @@ pub struct CreatedTopic {
     pub configs: Vec<ConfigEntry>,
 }
 
-/// How a broker's last run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a broker's last run ended, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LastStop {
     /// It wrote everything out.
     Clean,

@@ -1,13 +1,12 @@
 //! AlterConfigs and IncrementalAlterConfigs.
 
 use super::elections::reconsider;
-use super::{ConfigChange, config_changes};
+use super::{ConfigChange, config_changes, repeated};
 use crate::Refused;
 use crate::config::{self, Overrides, Resource, ResourceKind, Settings};
 use crate::generated::Record;
 use crate::image::Image;
 use crate::names;
-use std::collections::BTreeMap;
 use types::{ErrorCode, NodeId};
 
 type Altered = Vec<(Resource, Result<(), Refused>)>;
@@ -18,14 +17,11 @@ pub(super) fn alter(
     settings: &Settings,
     changes: &[(Resource, ConfigChange)],
 ) -> (Vec<Record>, Altered) {
-    let mut counts: BTreeMap<&Resource, usize> = BTreeMap::new();
-    for (resource, _) in changes {
-        *counts.entry(resource).or_insert(0) += 1;
-    }
+    let repeated = repeated(changes.iter().map(|(resource, _)| resource));
     let mut records = Vec::new();
     let mut altered = Altered::new();
     for (resource, change) in changes {
-        let result = if counts.get(resource).is_some_and(|count| *count > 1) {
+        let result = if repeated.contains(resource) {
             Err(Refused::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."))
         } else {
             alter_one(image, settings, resource, change).map(|changed| records.extend(changed))

@@ -1,26 +1,24 @@
 //! DeleteTopics.
 
-use super::TopicName;
+use super::{TopicName, repeated};
 use crate::Refused;
 use crate::config::Settings;
 use crate::generated::{Record, RemoveTopicRecord};
 use crate::image::{Image, Topic};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{ErrorCode, TopicId};
 
 type Deleted = Vec<(TopicName, Result<(), Refused>)>;
 
 pub(super) fn delete(image: &Image, settings: &Settings, topics: &[TopicName]) -> (Vec<Record>, Deleted) {
-    let mut named: BTreeMap<TopicId, usize> = BTreeMap::new();
-    for topic in topics.iter().filter_map(|topic| find(image, topic).ok()) {
-        *named.entry(topic.id).or_insert(0) += 1;
-    }
+    let named = topics.iter().filter_map(|topic| Some(find(image, topic).ok()?.id));
+    let repeated = repeated(named);
     let mut records = Vec::new();
     let mut answered = BTreeSet::new();
     let distinct = topics.iter().filter(|asked| answered.insert((&asked.name, asked.id)));
     let answers = distinct.map(|asked| {
-        let result = decide(image, settings, &named, asked).map(|topic| {
+        let result = decide(image, settings, &repeated, asked).map(|topic| {
             records.push(Record::RemoveTopic(RemoveTopicRecord { topic_id: topic.id, ..Default::default() }));
             TopicName { name: Some(topic.name.clone()), id: topic.id }
         });
@@ -36,7 +34,7 @@ pub(super) fn delete(image: &Image, settings: &Settings, topics: &[TopicName]) -
 fn decide<'a>(
     image: &'a Image,
     settings: &Settings,
-    named: &BTreeMap<TopicId, usize>,
+    repeated: &BTreeSet<TopicId>,
     asked: &TopicName,
 ) -> Result<&'a Arc<Topic>, Refused> {
     if !settings.boolean("delete.topic.enable") {
@@ -44,7 +42,7 @@ fn decide<'a>(
         return Err(Refused::new(ErrorCode::TOPIC_DELETION_DISABLED, message));
     }
     let topic = find(image, asked)?;
-    if named.get(&topic.id).is_some_and(|count| *count > 1) {
+    if repeated.contains(&topic.id) {
         return Err(Refused::new(ErrorCode::INVALID_REQUEST, "The topic was named more than once."));
     }
     Ok(topic)

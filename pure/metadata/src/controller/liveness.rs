@@ -46,11 +46,6 @@ impl Liveness {
         Liveness { session_timeout_ms, sessions: unfenced.map(session).collect() }
     }
 
-    /// `broker.session.timeout.ms` changed.
-    pub fn set_session_timeout_ms(&mut self, session_timeout_ms: u64) {
-        self.session_timeout_ms = session_timeout_ms;
-    }
-
     /// Whether a broker was heard of within its session: then nobody else may register under its id.
     #[must_use]
     pub fn is_alive(&self, broker: NodeId, now: Instant) -> bool {

@@ -25,6 +25,7 @@ use crate::delta::Delta;
 use crate::generated::Record;
 use crate::image::Image;
 use crate::refused::Refused;
+use std::collections::BTreeSet;
 use types::{Rng, Text};
 
 pub use brokers::PRODUCER_IDS_PER_BLOCK;
@@ -174,6 +175,12 @@ fn after(image: &Image, records: &[Record]) -> Image {
         next.apply(record, &mut delta).expect("a decision fits the image that it was made on");
     }
     next
+}
+
+/// Those that are named more than once.
+fn repeated<K: Ord + Clone>(named: impl IntoIterator<Item = K>) -> BTreeSet<K> {
+    let mut seen = BTreeSet::new();
+    named.into_iter().filter(|one| !seen.insert(one.clone())).collect()
 }
 
 fn kept(records: Vec<Record>, validate_only: bool) -> Vec<Record> {

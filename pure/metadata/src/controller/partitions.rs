@@ -1,28 +1,25 @@
 //! CreatePartitions.
 
-use super::NewPartitions;
 use super::topics::{Room, assign};
+use super::{NewPartitions, repeated};
 use crate::Refused;
 use crate::generated::Record;
 use crate::image::{Image, Partition};
 use crate::placement::{new_partition, place};
 use crate::snapshot::partition_record;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use types::{ErrorCode, PartitionIndex, Rng, Text};
 
 type Created = Vec<(Text, Result<(), Refused>)>;
 
 pub(super) fn create(image: &Image, topics: &[NewPartitions], rng: &mut Rng) -> (Vec<Record>, Created) {
-    let mut counts: BTreeMap<&Text, usize> = BTreeMap::new();
-    for topic in topics {
-        *counts.entry(&topic.topic).or_insert(0) += 1;
-    }
+    let repeated = repeated(topics.iter().map(|topic| &topic.topic));
     let mut answered = BTreeSet::new();
     let mut room = Room::default();
     let mut records = Vec::new();
     let mut created = Created::new();
     for topic in topics.iter().filter(|topic| answered.insert(&topic.topic)) {
-        let result = if counts.get(&topic.topic).is_some_and(|count| *count > 1) {
+        let result = if repeated.contains(&topic.topic) {
             Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
         } else {
             grow(image, topic, &mut room, rng).map(|added| records.extend(added))

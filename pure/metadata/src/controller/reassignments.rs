@@ -1,15 +1,14 @@
 //! AlterPartitionReassignments: replicas move to other brokers, and stay where they were until those are in sync.
 
-use super::Reassignment;
 use super::change::{Change, Rules};
 use super::elections::find;
 use super::topics::check_replicas;
+use super::{Reassignment, repeated};
 use crate::Refused;
 use crate::config::Settings;
 use crate::generated::Record;
 use crate::image::{Image, Partition};
 use crate::placement::only_directory;
-use std::collections::BTreeMap;
 use types::{ErrorCode, NodeId, PartitionIndex, Text};
 
 type Reassigned = Vec<(Text, PartitionIndex, Result<(), Refused>)>;
@@ -21,13 +20,10 @@ pub(super) fn alter(
     allow_replication_factor_change: bool,
 ) -> (Vec<Record>, Reassigned) {
     let rules = Rules::new(image, settings);
-    let mut named: BTreeMap<(&Text, PartitionIndex), usize> = BTreeMap::new();
-    for asked in asked {
-        *named.entry((&asked.topic, asked.partition)).or_insert(0) += 1;
-    }
+    let repeated = repeated(asked.iter().map(|asked| (&asked.topic, asked.partition)));
     let mut records = Vec::new();
     let answers = asked.iter().map(|asked| {
-        let result = if named.get(&(&asked.topic, asked.partition)).is_some_and(|count| *count > 1) {
+        let result = if repeated.contains(&(&asked.topic, asked.partition)) {
             Err(Refused::new(ErrorCode::INVALID_REQUEST, "The partition was named more than once."))
         } else {
             alter_one(&rules, asked, allow_replication_factor_change).map(|record| records.extend(record))

@@ -1,6 +1,6 @@
 //! CreateTopics, and the topics that are created because a client asked for them.
 
-use super::{CreatedTopic, NewTopic, config_changes};
+use super::{CreatedTopic, NewTopic, config_changes, repeated};
 use crate::Refused;
 use crate::config::{Overrides, Resource, Settings, replace, topic_entries};
 use crate::generated::{Record, TopicRecord};
@@ -18,7 +18,7 @@ pub(super) fn create(image: &Image, settings: &Settings, topics: &[NewTopic], rn
     let mut batch = Batch {
         image,
         settings,
-        counts: count_names(topics),
+        repeated: repeated(topics.iter().map(|topic| &topic.name)),
         taken: BTreeMap::new(),
         room: Room::default(),
         records: Vec::new(),
@@ -87,14 +87,6 @@ fn internal(settings: &Settings, name: &Text) -> Option<Internal> {
     None
 }
 
-fn count_names(topics: &[NewTopic]) -> BTreeMap<&Text, usize> {
-    let mut counts = BTreeMap::new();
-    for topic in topics {
-        *counts.entry(&topic.name).or_insert(0) += 1;
-    }
-    counts
-}
-
 /// The configurations that a new topic is to have; where one is named twice, its last value counts.
 fn given_configs(topic: &NewTopic) -> Result<Vec<(Text, Option<Text>)>, Refused> {
     let mut given = BTreeMap::new();
@@ -115,7 +107,7 @@ fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> 
 struct Batch<'a> {
     image: &'a Image,
     settings: &'a Settings,
-    counts: BTreeMap<&'a Text, usize>,
+    repeated: BTreeSet<&'a Text>,
     /// The topics that this request creates, by their collision keys.
     taken: BTreeMap<Text, Text>,
     room: Room,
@@ -124,7 +116,7 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, topic: &NewTopic, rng: &mut Rng) -> Result<CreatedTopic, Refused> {
-        if self.counts.get(&topic.name).is_some_and(|count| *count > 1) {
+        if self.repeated.contains(&topic.name) {
             return refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name.");
         }
         self.check_name(&topic.name)?;
