@@ -179,7 +179,8 @@ fn open_directories<D: Disk>(start: &Start<D>, rng: &mut Rng) -> Result<Opened<D
         match attached.missing {
             Some(missing) => notes.push((Level::Error, format!("a log directory is offline: {}", missing.reason))),
             None if attached.is_new => {}
-            None => last_stop = worse(last_stop, self::last_stop(attached.directory.last_run.trust)),
+            // What is said of a node is true of all its directories.
+            None => last_stop = last_stop.max(self::last_stop(attached.directory.last_run.trust)),
         }
         directories.push(attached.directory);
     }
@@ -342,15 +343,6 @@ fn last_stop(trust: Trust) -> LastStop {
         Trust::Stopped => LastStop::Clean,
         Trust::Killed => LastStop::Killed,
         Trust::PowerLost => LastStop::PowerLost,
-    }
-}
-
-/// What is said of a node is true of all its directories.
-fn worse(one: LastStop, other: LastStop) -> LastStop {
-    match (one, other) {
-        (LastStop::PowerLost, _) | (_, LastStop::PowerLost) => LastStop::PowerLost,
-        (LastStop::Killed, _) | (_, LastStop::Killed) => LastStop::Killed,
-        (LastStop::Clean, LastStop::Clean) => LastStop::Clean,
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::call::ReplyTo;
 use crate::controller_remote::Remote;
 use crate::seam::{Level, Message, Output};
-use crate::shard::{Deadline, Shard};
+use crate::shard::{Deadline, Shard, replan};
 use crate::work::{ControllerWork, Outcome};
 use bytes::Bytes;
 use log::Disk;
@@ -380,13 +380,8 @@ impl<D: Disk> Shard<D> {
         let now = self.now.at;
         let next = controlling.active.as_ref().and_then(|active| active.liveness.next_wake(active.machine.image()));
         let next = next.map(|at| if at > now { at } else { now.plus_ms(FENCE_AGAIN_MS) });
-        if let Some(at) = next
-            && controlling.sessions_at.is_none_or(|planned| at < planned)
-        {
-            if let Some(planned) = controlling.sessions_at.replace(at) {
-                self.deadlines.remove(&(planned, Deadline::Sessions));
-            }
-            self.deadlines.insert((at, Deadline::Sessions));
+        if let Some(at) = next.filter(|at| controlling.sessions_at.is_none_or(|planned| *at < planned)) {
+            replan(&mut self.deadlines, &mut controlling.sessions_at, at, Deadline::Sessions);
         }
     }
 

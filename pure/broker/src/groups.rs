@@ -7,7 +7,7 @@ use crate::call::ReplyTo;
 use crate::job::{Job, JobFor};
 use crate::observe::GroupFigures;
 use crate::seam::Level;
-use crate::shard::{Deadline, Shard};
+use crate::shard::{Deadline, Shard, replan};
 use crate::wait::{Wait, Waiting};
 use crate::work::{Outcome, Work};
 use bytes::Bytes;
@@ -274,13 +274,8 @@ impl<D: Disk> Shard<D> {
 
     fn schedule_groups(&mut self, partition: PartitionIndex) {
         let next = self.groups.hosted.get(&partition).and_then(|hosted| hosted.machine.next_wake());
-        if let Some(at) = next
-            && self.groups.wake.is_none_or(|wake| at < wake)
-        {
-            if let Some(wake) = self.groups.wake.replace(at) {
-                self.deadlines.remove(&(wake, Deadline::Groups));
-            }
-            self.deadlines.insert((at, Deadline::Groups));
+        if let Some(at) = next.filter(|at| self.groups.wake.is_none_or(|wake| *at < wake)) {
+            replan(&mut self.deadlines, &mut self.groups.wake, at, Deadline::Groups);
         }
     }
 

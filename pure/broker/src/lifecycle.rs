@@ -5,7 +5,7 @@ use crate::api::{AFTER_KILL, AFTER_POWER_LOSS};
 use crate::call::Step;
 use crate::checkpoint::NOBODY;
 use crate::seam::{Level, Message};
-use crate::shard::{Deadline, Shard};
+use crate::shard::{Deadline, Shard, replan};
 use crate::work::{ControllerWork, Outcome, Work};
 use log::Disk;
 use metadata::Broker;
@@ -187,10 +187,7 @@ impl<D: Disk> Shard<D> {
         let Some(life) = &mut self.lifecycle else {
             return;
         };
-        if let Some(planned) = life.tick_at.replace(at) {
-            self.deadlines.remove(&(planned, Deadline::Lifecycle));
-        }
-        self.deadlines.insert((at, Deadline::Lifecycle));
+        replan(&mut self.deadlines, &mut life.tick_at, at, Deadline::Lifecycle);
     }
 
     /// The operator wants the broker to stop: what it leads moves to others first, where there are any.

@@ -5,7 +5,7 @@ use crate::checkpoint::CheckpointRow;
 use crate::job::{Job, JobFor};
 use crate::observe::PartitionFigures;
 use crate::seam::Level;
-use crate::shard::{Deadline, Shard};
+use crate::shard::{Deadline, Shard, replan};
 use crate::wait::{Wait, Waiting};
 use crate::work::{Acknowledge, Outcome, PartitionOp, ReplicaSize};
 use bytes::Bytes;
@@ -370,10 +370,7 @@ impl<D: Disk> Shard<D> {
         self.partitions.dirty.insert(partition);
         let at = now.plus_ms(flush_ms.clamp(1, FLUSH_AFTER_MS));
         if self.partitions.flush_at.is_none_or(|earlier| at < earlier) {
-            if let Some(earlier) = self.partitions.flush_at.replace(at) {
-                self.deadlines.remove(&(earlier, Deadline::Flush));
-            }
-            self.deadlines.insert((at, Deadline::Flush));
+            replan(&mut self.deadlines, &mut self.partitions.flush_at, at, Deadline::Flush);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::office::Office;
 use crate::peers::{Address, Lane, Question, Unanswered};
 use crate::raft::{self, Question as Wired};
 use crate::seam::{Level, Output};
-use crate::shard::{Deadline, Shard};
+use crate::shard::{Deadline, Shard, replan};
 use crate::work::Outcome;
 use log::Disk;
 use quorum::{Call, Input, LeaderView, Output as Wish, Peer, Request};
@@ -119,49 +119,28 @@ impl<D: Disk> Shard<D> {
     }
 
     fn leader_changed(&mut self, view: LeaderView) {
-        let office = match view.leader {
-            // Its own office begins when it has applied everything: `BecameLeader`.
-            Some(leader) if leader == self.node.id => None,
-            Some(leader) => Some(Office {
-                holder: leader,
-                epoch: view.epoch.0,
-                address: view.endpoint.map(|at| Address { host: at.host, port: at.port }),
-            }),
-            None => None,
-        };
-        if let Some(office) = &office {
-            self.log(
-                Level::Info,
-                format!("node {} is the active controller, in epoch {}", office.holder, office.epoch),
-            );
+        // Its own office begins when it has applied everything: `BecameLeader`.
+        let other = view.leader.filter(|leader| *leader != self.node.id);
+        let address = view.endpoint.map(|at| Address { host: at.host, port: at.port });
+        let office = other.map(|holder| Office { holder, epoch: view.epoch.0, address });
+        if let Some(Office { holder, epoch, .. }) = &office {
+            self.log(Level::Info, format!("node {holder} is the active controller, in epoch {epoch}"));
         }
         self.announce_office(office);
         self.tick_lifecycle();
     }
 
     fn send_to_peer(&mut self, to: &Peer, request: Request, token: u64) {
-        let Request { cluster_id, call } = request;
-        let node = to.node;
+        let Request { cluster_id: id, call } = request;
         let address = Address { host: to.endpoint.host.clone(), port: to.endpoint.port };
+        let peer = (&address, to.node, token);
         match call {
-            Call::Vote(vote) => {
-                self.ask_quorum(&address, Lane::Election, &raft::vote_request(cluster_id, &vote), (node, token));
-            }
-            Call::BeginQuorumEpoch(begin) => {
-                self.ask_quorum(&address, Lane::Election, &raft::begin_request(cluster_id, &begin), (node, token));
-            }
-            Call::EndQuorumEpoch(end) => {
-                self.ask_quorum(&address, Lane::Election, &raft::end_request(cluster_id, &end), (node, token));
-            }
-            Call::Fetch(fetch) => {
-                self.ask_quorum(&address, Lane::Metadata, &raft::fetch_request(cluster_id, &fetch), (node, token));
-            }
-            Call::FetchSnapshot(fetch) => {
-                self.ask_quorum(&address, Lane::Metadata, &raft::snapshot_request(cluster_id, &fetch), (node, token));
-            }
-            Call::UpdateVoter(update) => {
-                self.ask_quorum(&address, Lane::Election, &raft::update_request(cluster_id, &update), (node, token));
-            }
+            Call::Vote(vote) => self.ask_quorum(peer, Lane::Election, &raft::vote_request(id, &vote)),
+            Call::BeginQuorumEpoch(begin) => self.ask_quorum(peer, Lane::Election, &raft::begin_request(id, &begin)),
+            Call::EndQuorumEpoch(end) => self.ask_quorum(peer, Lane::Election, &raft::end_request(id, &end)),
+            Call::Fetch(fetch) => self.ask_quorum(peer, Lane::Metadata, &raft::fetch_request(id, &fetch)),
+            Call::FetchSnapshot(fetch) => self.ask_quorum(peer, Lane::Metadata, &raft::snapshot_request(id, &fetch)),
+            Call::UpdateVoter(update) => self.ask_quorum(peer, Lane::Election, &raft::update_request(id, &update)),
             // Only tools add and remove voters.
             Call::AddVoter(_) | Call::RemoveVoter(_) => {}
         }
@@ -169,10 +148,9 @@ impl<D: Disk> Shard<D> {
 
     fn ask_quorum<C: Wired>(
         &mut self,
-        to: &Address,
+        (to, node, token): (&Address, Option<types::NodeId>, u64),
         lane: Lane,
         request: &C,
-        (node, token): (Option<types::NodeId>, u64),
     ) {
         let question = Question { to, lane, version: C::VERSION, request, timeout_ms: TIMEOUT_MS };
         self.ask_peer(&question, move |shard, answer| {
@@ -194,20 +172,12 @@ impl<D: Disk> Shard<D> {
     }
 
     fn plan_quorum_wake(&mut self) {
-        let now = self.now.at;
-        let Some(controlling) = &mut self.controlling else {
-            return;
-        };
-        let Some(at) = controlling.quorum.next_wake() else {
-            return;
-        };
+        let Some(controlling) = &mut self.controlling else { return };
         // What is due in this very moment is due once the clock has moved on.
-        let at = at.max(types::Instant(now.0 + 1));
-        if controlling.woken_at != Some(at) {
-            if let Some(planned) = controlling.woken_at.replace(at) {
-                self.deadlines.remove(&(planned, Deadline::Quorum));
-            }
-            self.deadlines.insert((at, Deadline::Quorum));
+        let soonest = types::Instant(self.now.at.0 + 1);
+        let next = controlling.quorum.next_wake().map(|at| at.max(soonest));
+        if let Some(at) = next.filter(|at| controlling.woken_at != Some(*at)) {
+            replan(&mut self.deadlines, &mut controlling.woken_at, at, Deadline::Quorum);
         }
     }
 }

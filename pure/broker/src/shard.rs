@@ -118,6 +118,19 @@ pub struct Shard<D: Disk> {
     pub(crate) next_id: u64,
 }
 
+/// Has one planned moment at `at`, and no longer when it was planned before.
+pub(crate) fn replan(
+    deadlines: &mut BTreeSet<(Instant, Deadline)>,
+    planned: &mut Option<Instant>,
+    at: Instant,
+    what: Deadline,
+) {
+    if let Some(before) = planned.replace(at) {
+        deadlines.remove(&(before, what));
+    }
+    deadlines.insert((at, what));
+}
+
 /// What a moment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {

@@ -26,6 +26,20 @@ struct Answered {
     error_message: Option<Text>,
 }
 
+/// What became of each, as an answer says it: the two answers are the same but for their names.
+macro_rules! responses {
+    ($answered:ident, $module:ident) => {{
+        let response = |answered: Answered| $module::AlterConfigsResourceResponse {
+            error_code: answered.error_code,
+            error_message: answered.error_message,
+            resource_type: answered.kind,
+            resource_name: answered.name,
+            ..Default::default()
+        };
+        $answered.into_iter().map(response).collect()
+    }};
+}
+
 pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: AlterConfigsRequest) -> Step<D> {
     let resource = |resource: wire::alter_configs_request::AlterConfigsResource| {
         let pair = |config: wire::alter_configs_request::AlterableConfig| {
@@ -36,14 +50,8 @@ pub(crate) fn start<D: Disk>(_: &mut Shard<D>, request: Request, asked: AlterCon
     };
     let changes = asked.resources.into_iter().map(resource).collect();
     alter(request, changes, asked.validate_only, |request, answered| {
-        let responses = answered.into_iter().map(|answered| alter_configs_response::AlterConfigsResourceResponse {
-            error_code: answered.error_code,
-            error_message: answered.error_message,
-            resource_type: answered.kind,
-            resource_name: answered.name,
-            ..Default::default()
-        });
-        request.reply(&AlterConfigsResponse { responses: responses.collect(), ..Default::default() })
+        let responses = responses!(answered, alter_configs_response);
+        request.reply(&AlterConfigsResponse { responses, ..Default::default() })
     })
 }
 
@@ -63,14 +71,7 @@ pub(crate) fn start_incremental<D: Disk>(
     };
     let changes = asked.resources.into_iter().map(resource).collect();
     alter(request, changes, asked.validate_only, |request, answered| {
-        let response = |answered: Answered| incremental_alter_configs_response::AlterConfigsResourceResponse {
-            error_code: answered.error_code,
-            error_message: answered.error_message,
-            resource_type: answered.kind,
-            resource_name: answered.name,
-            ..Default::default()
-        };
-        let responses = answered.into_iter().map(response).collect();
+        let responses = responses!(answered, incremental_alter_configs_response);
         request.reply(&IncrementalAlterConfigsResponse { responses, ..Default::default() })
     })
 }

@@ -3,9 +3,9 @@
 //! 1 asks for brokers or controllers (KIP-919), 2 includes fenced brokers (KIP-1073).
 
 use super::metadata::CLUSTER_OPERATIONS;
-use super::{Disk, Request, Shard, Step};
+use super::{Disk, Request, Shard, Step, reached};
 use crate::node::Reachable;
-use ::metadata::Broker;
+use ::metadata::{Broker, Endpoint};
 use types::{ErrorCode, Text};
 use wire::describe_cluster_response::DescribeClusterBroker;
 use wire::{DescribeClusterRequest, DescribeClusterResponse};
@@ -26,15 +26,8 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Desc
         };
         return request.reply(&response);
     }
-    let broker = |broker: Reachable| DescribeClusterBroker {
-        broker_id: broker.id.0,
-        host: broker.host,
-        port: i32::from(broker.port),
-        rack: broker.rack,
-        ..Default::default()
-    };
-    let mut brokers: Vec<DescribeClusterBroker> =
-        shard.reachable_brokers(request.slot.connection).into_iter().map(broker).collect();
+    let broker = |broker: Reachable| reached!(broker, DescribeClusterBroker { broker_id });
+    let mut brokers: Vec<_> = shard.reachable_brokers(request.slot.connection).into_iter().map(broker).collect();
     if asked.include_fenced_brokers {
         let fenced = shard.image.brokers().filter(|known| !brokers.iter().any(|listed| listed.broker_id == known.id.0));
         let fenced: Vec<DescribeClusterBroker> = fenced.filter_map(fenced_broker).collect();
@@ -56,13 +49,8 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Desc
 
 /// One that does not serve, where it said it would be reached.
 fn fenced_broker(broker: &Broker) -> Option<DescribeClusterBroker> {
-    let endpoint = broker.endpoints.first()?;
-    Some(DescribeClusterBroker {
-        broker_id: broker.id.0,
-        host: endpoint.host.clone(),
-        port: i32::from(endpoint.port),
-        rack: broker.rack.clone(),
-        is_fenced: broker.fenced,
-        ..Default::default()
-    })
+    let Endpoint { host, port, .. } = broker.endpoints.first()?.clone();
+    let reachable = Reachable { id: broker.id, host, port, rack: broker.rack.clone() };
+    let known = reached!(reachable, DescribeClusterBroker { broker_id });
+    Some(DescribeClusterBroker { is_fenced: broker.fenced, ..known })
 }

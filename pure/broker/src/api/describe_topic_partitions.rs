@@ -1,9 +1,8 @@
 //! DescribeTopicPartitions 0 (KIP-966): topics page by page, with a cursor.
 
 use super::metadata::{TOPIC_OPERATIONS, ids};
-use super::topics::is_valid_name;
 use super::{Disk, Request, Shard, Step};
-use ::metadata::names::is_internal;
+use ::metadata::names::{is_internal, validate_topic};
 use ::metadata::{Image, Partition, Topic};
 use std::collections::BTreeSet;
 use types::{ErrorCode, Text};
@@ -39,7 +38,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Desc
             break;
         }
         let Some(topic) = shard.image.topic_by_name(&name) else {
-            let is_valid = is_valid_name(&name);
+            let is_valid = validate_topic(&name).is_ok();
             let code =
                 if is_valid { ErrorCode::UNKNOWN_TOPIC_OR_PARTITION } else { ErrorCode::INVALID_TOPIC_EXCEPTION };
             response.topics.push(unknown(name, code));

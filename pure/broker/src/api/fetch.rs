@@ -8,7 +8,7 @@
 //! partitions and looks again at the first change or at its deadline.
 
 use super::leaders::Leaders;
-use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work, quorum};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work, quorum, reached};
 use crate::call::{Call, Until};
 use crate::fetch_session::{Ask, News, PartKey, Told, TopicKey, Wanted};
 use crate::node::Reachable;
@@ -323,7 +323,7 @@ fn answer<D: Disk>(shard: &mut Shard<D>, fetching: &Fetching, outcomes: Vec<Outc
         shard.fetch_sessions.turn(fetching.session, key);
     }
     shard.count_as_unsent(unsent);
-    let node_endpoints = leaders.into_brokers().map(endpoint).collect();
+    let node_endpoints = leaders.into_brokers().map(|broker| reached!(broker, NodeEndpoint { node_id })).collect();
     let response = FetchResponse { session_id: fetching.session, responses, node_endpoints, ..Default::default() };
     fetching.request.reply_with(&response, &files)
 }
@@ -337,16 +337,6 @@ fn told(data: &PartitionData, length: u32, all: bool) -> Told {
         all,
         high_watermark: Offset(data.high_watermark),
         log_start_offset: Offset(data.log_start_offset),
-    }
-}
-
-fn endpoint(broker: Reachable) -> NodeEndpoint {
-    NodeEndpoint {
-        node_id: broker.id.0,
-        host: broker.host,
-        port: i32::from(broker.port),
-        rack: broker.rack,
-        ..Default::default()
     }
 }
 

@@ -4,9 +4,10 @@
 //! (KIP-734), 8 and 9 for local and tiered offsets (KIP-405, KIP-1005), 10 has a time-out for tiered storage, 11 asks
 //! for the earliest offset that waits for upload (KIP-1023).
 
-use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work, of_each};
 use replica::{Isolation, OffsetSpec};
-use types::{ErrorCode, LeaderEpoch, PartitionIndex, Uuid};
+use types::{ErrorCode, LeaderEpoch, PartitionIndex, Text, Uuid};
+use wire::list_offsets_request::ListOffsetsPartition;
 use wire::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use wire::{ListOffsetsRequest, ListOffsetsResponse};
 
@@ -17,30 +18,21 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: List
         (_, 1) => Isolation::Committed,
         _ => Isolation::HighWatermark,
     };
-    let mut works = Vec::new();
-    let mut shape = Vec::with_capacity(asked.topics.len());
-    for topic in asked.topics {
-        for part in &topic.partitions {
-            let resolved = shard.resolve(Uuid::ZERO, &topic.name, PartitionIndex(part.partition_index));
-            works.push(match (resolved, query(part.timestamp, request.version)) {
-                (Err(code), _) | (Ok(_), Err(code)) => Work::refused(code, String::new()),
-                (Ok(partition), Ok(spec)) => {
-                    let current_leader_epoch = LeaderEpoch(part.current_leader_epoch);
-                    Work::Partition { partition, op: PartitionOp::ListOffset { spec, isolation, current_leader_epoch } }
-                }
-            });
+    let version = request.version;
+    let topics = asked.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
+    let work = |topic: &Text, part: &ListOffsetsPartition| {
+        let resolved = shard.resolve(Uuid::ZERO, topic, PartitionIndex(part.partition_index));
+        let current_leader_epoch = LeaderEpoch(part.current_leader_epoch);
+        match resolved.and_then(|partition| Ok((partition, query(part.timestamp, version)?))) {
+            Ok((partition, spec)) => {
+                Work::Partition { partition, op: PartitionOp::ListOffset { spec, isolation, current_leader_epoch } }
+            }
+            Err(code) => Work::refused(code, String::new()),
         }
-        shape.push((topic.name, topic.partitions.iter().map(|part| part.partition_index).collect::<Vec<_>>()));
-    }
-    Step::all(works, move |shard, outcomes| {
-        let mut outcomes = outcomes.into_iter();
-        let mut topics = Vec::with_capacity(shape.len());
-        for (name, indexes) in shape {
-            let answer = |index| answer(shard, &request, index, outcomes.next().unwrap_or(Outcome::Pending));
-            let partitions = indexes.into_iter().map(answer).collect();
-            topics.push(ListOffsetsTopicResponse { name, partitions, ..Default::default() });
-        }
-        request.reply(&ListOffsetsResponse { topics, ..Default::default() })
+    };
+    of_each(request, topics, work, answer, |topics| {
+        let topic = |(name, partitions)| ListOffsetsTopicResponse { name, partitions, ..Default::default() };
+        ListOffsetsResponse { topics: topics.into_iter().map(topic).collect(), ..Default::default() }
     })
 }
 
@@ -57,14 +49,9 @@ fn query(timestamp: i64, version: i16) -> Result<OffsetSpec, ErrorCode> {
     if version < since { Err(ErrorCode::UNSUPPORTED_VERSION) } else { Ok(spec) }
 }
 
-fn answer<D: Disk>(
-    shard: &mut Shard<D>,
-    request: &Request,
-    partition_index: i32,
-    outcome: Outcome<D>,
-) -> ListOffsetsPartitionResponse {
+fn answer<D: Disk>(asked: ListOffsetsPartition, outcome: Outcome<D>) -> (ErrorCode, ListOffsetsPartitionResponse) {
     let mut response = ListOffsetsPartitionResponse {
-        partition_index,
+        partition_index: asked.partition_index,
         timestamp: -1,
         offset: -1,
         leader_epoch: -1,
@@ -76,10 +63,7 @@ fn answer<D: Disk>(
             response.offset = found.offset.0;
             response.leader_epoch = found.leader_epoch.0;
         }
-        other => {
-            response.error_code = other.into_failure().0;
-            shard.figures.error(request.key, response.error_code);
-        }
+        other => response.error_code = other.into_failure().0,
     }
-    response
+    (response.error_code, response)
 }

@@ -4,9 +4,10 @@
 //! epochs, 8 authorised operations (KIP-430), 9 is flexible, 10 and 12 ask by topic id (KIP-516), 13 may ask the client
 //! to bootstrap again (KIP-1102).
 
-use super::{ControllerWork, Disk, Outcome, Request, Shard, Step, Work, topics};
+use super::{ControllerWork, Disk, Outcome, Request, Shard, Step, Work, reached};
+use crate::node::Reachable;
 use ::metadata::controller::Reply;
-use ::metadata::names::is_internal;
+use ::metadata::names::{is_internal, validate_topic};
 use std::collections::BTreeSet;
 use types::{ErrorCode, NodeId, Text, TopicId};
 use wire::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
@@ -47,7 +48,7 @@ fn topics_to_create<D: Disk>(shard: &Shard<D>, request: &Request, asked: &Metada
     }
     let names = asked.topics.iter().flatten().filter_map(|topic| topic.name.clone());
     let missing: BTreeSet<Text> =
-        names.filter(|name| topics::is_valid_name(name) && shard.image.topic_by_name(name).is_none()).collect();
+        names.filter(|name| validate_topic(name).is_ok() && shard.image.topic_by_name(name).is_none()).collect();
     missing.into_iter().take(types::limits::TOPICS_PER_REQUEST_MAX).collect()
 }
 
@@ -86,13 +87,7 @@ fn answer<D: Disk>(
 }
 
 fn brokers<D: Disk>(shard: &Shard<D>, request: &Request) -> Vec<MetadataResponseBroker> {
-    let broker = |broker: crate::node::Reachable| MetadataResponseBroker {
-        node_id: broker.id.0,
-        host: broker.host,
-        port: i32::from(broker.port),
-        rack: broker.rack,
-        ..Default::default()
-    };
+    let broker = |broker: Reachable| reached!(broker, MetadataResponseBroker { node_id });
     shard.known_brokers(request.slot.connection).into_iter().map(broker).collect()
 }
 
@@ -113,7 +108,7 @@ fn one<D: Disk>(
     let error_code = match name {
         Some(name) if id.is_zero() => match failed.iter().find(|(failed, _)| failed == name) {
             Some((_, code)) => *code,
-            None if topics::is_valid_name(name) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            None if validate_topic(name).is_ok() => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             None => ErrorCode::INVALID_TOPIC_EXCEPTION,
         },
         Some(_) | None => ErrorCode::UNKNOWN_TOPIC_ID,

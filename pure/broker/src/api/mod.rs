@@ -65,11 +65,19 @@ use wire::{ApiKey, Body};
 
 /// Makes tables of what is served, each key with its versions, and `start`, which takes a request to its key's file.
 macro_rules! serve {
-    ($($(#[$why:meta])* $visible:vis const $table:ident = [$(($key:ident, $min:literal, $max:literal) => $start:expr,)*];)*) => {
+    ($(
+        $(#[$why:meta])* $visible:vis const $table:ident = [
+            $(($key:ident, $min:literal, $max:literal) => $start:expr,)*
+        ];
+    )*) => {
         $($(#[$why])* $visible const $table: &[(ApiKey, i16, i16)] = &[$((ApiKey::$key, $min, $max)),*];)*
 
         /// Starts a request: its first step, or what is wrong with its bytes.
-        pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, body: Reader) -> Result<Step<D>, DecodeError> {
+        pub(crate) fn start<D: Disk>(
+            shard: &mut Shard<D>,
+            request: Request,
+            body: Reader,
+        ) -> Result<Step<D>, DecodeError> {
             match request.key {
                 $($(ApiKey::$key => $start(shard, request, body),)*)*
                 // `open` refuses every key that no table names.
@@ -203,6 +211,36 @@ pub(crate) fn open(slot: SlotId, frame: Bytes) -> Result<(Request, Reader), Refu
     };
     Ok((request, reader))
 }
+
+/// A request about partitions: one work and one answer for each, by topic and in the order of the request.
+fn of_each<D: Disk, P: Send + 'static, R: 'static, M: Body + 'static>(
+    request: Request,
+    topics: Vec<(Text, Vec<P>)>,
+    work: impl Fn(&Text, &P) -> Work,
+    answer: fn(P, Outcome<D>) -> (ErrorCode, R),
+    reply: fn(Vec<(Text, Vec<R>)>) -> M,
+) -> Step<D> {
+    let works = topics.iter().flat_map(|(name, parts)| parts.iter().map(|part| work(name, part))).collect();
+    Step::all(works, move |shard, outcomes| {
+        let mut outcomes = outcomes.into_iter();
+        let mut one = |part| {
+            let (code, answer) = answer(part, outcomes.next().unwrap_or(Outcome::Pending));
+            shard.figures.error(request.key, code);
+            answer
+        };
+        let answered = topics.into_iter().map(|(name, parts)| (name, parts.into_iter().map(&mut one).collect()));
+        request.reply(&reply(answered.collect()))
+    })
+}
+
+/// A broker as an answer names it, whatever the answer calls its id.
+macro_rules! reached {
+    ($broker:expr, $kind:ident { $id:ident }) => {{
+        let Reachable { id, host, port, rack } = $broker;
+        $kind { $id: id.0, host, port: i32::from(port), rack, ..Default::default() }
+    }};
+}
+use reached;
 
 /// What became of a thing, as answers say it.
 fn told(result: Result<(), ::metadata::Refused>) -> (ErrorCode, Option<Text>) {

@@ -3,7 +3,7 @@
 //! 2 asks for all topics by null, 5 has leader epochs, 6 is flexible, 7 may ask for stable offsets only (KIP-447), 8
 //! asks for several groups (KIP-709), 9 serves the new group protocol (KIP-848), 10 names topics by id (KIP-516).
 
-use super::{Disk, Outcome, Request, Shard, Step, Work};
+use super::{Disk, Outcome, Request, Shard, Step};
 use coordinator::group::command::{Command, FetchTopic, FetchedTopic, OffsetFetch, OffsetFetchReply, Reply};
 use types::{ErrorCode, PartitionIndex, Text, TopicId};
 use wire::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -19,7 +19,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Offs
     let mut shape = Vec::with_capacity(groups.len());
     for group in groups {
         let (fetch, refused) = translate(shard, &request, &group);
-        works.push(offset_work(shard, &group.group_id, fetch));
+        works.push(shard.group_work(&group.group_id, Command::OffsetFetch(fetch)));
         shape.push((group.group_id, refused));
     }
     Step::all(works, move |shard, outcomes| {
@@ -38,10 +38,6 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Offs
         }
         request.reply(&response(&request, groups))
     })
-}
-
-fn offset_work<D: Disk>(shard: &Shard<D>, group: &Text, fetch: OffsetFetch) -> Work {
-    shard.group_work(group, Command::OffsetFetch(fetch))
 }
 
 /// A request below version 8 as its one group.

@@ -4,7 +4,7 @@
 //! (KIP-951), 11 and 12 belong to transactions (KIP-890), 13 names topics by id (KIP-516).
 
 use super::leaders::Leaders;
-use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work};
+use super::{Disk, Outcome, PartitionOp, Request, Shard, Step, Work, reached};
 use crate::node::Reachable;
 use crate::seam::Frame;
 use crate::work::Acknowledge;
@@ -151,19 +151,10 @@ fn finish<D: Disk>(
         (0, Some(code)) => Step::Close(format!("a produce request with acks=0 failed: {code}")),
         (0, None) => Step::Silent,
         _ => {
-            let node_endpoints = leaders.into_brokers().map(endpoint).collect();
+            let node_endpoints =
+                leaders.into_brokers().map(|broker| reached!(broker, NodeEndpoint { node_id })).collect();
             request.reply(&ProduceResponse { responses, node_endpoints, ..Default::default() })
         }
-    }
-}
-
-fn endpoint(broker: Reachable) -> NodeEndpoint {
-    NodeEndpoint {
-        node_id: broker.id.0,
-        host: broker.host,
-        port: i32::from(broker.port),
-        rack: broker.rack,
-        ..Default::default()
     }
 }
 

@@ -3,15 +3,6 @@
 use super::{Disk, Shard};
 use types::{ErrorCode, PartitionIndex, Text, TopicId, TopicPartition};
 
-/// Kafka's rule for topic names: 1 to 249 of letters, digits, dot, underscore and dash, and neither "." nor "..".
-pub(crate) fn is_valid_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= types::limits::TOPIC_NAME_BYTES_MAX
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
-}
-
 impl<D: Disk> Shard<D> {
     /// The partition that a request names, by id where it has one.
     pub(crate) fn resolve(

@@ -8,6 +8,13 @@ use wire::{
     begin_quorum_epoch_request, begin_quorum_epoch_response, end_quorum_epoch_request, end_quorum_epoch_response,
 };
 
+macro_rules! leader_endpoints {
+    ($endpoint:expr) => {{
+        let listener = |Endpoint { host, port }| LeaderEndpoint { name: LISTENER, host, port, ..Default::default() };
+        $endpoint.clone().into_iter().map(listener).collect()
+    }};
+}
+
 pub(crate) fn begin_request(cluster_id: Option<Text>, begin: &BeginQuorumEpoch) -> BeginQuorumEpochRequest {
     use begin_quorum_epoch_request::{LeaderEndpoint, PartitionData, TopicData};
     let partition = PartitionData {
@@ -17,17 +24,11 @@ pub(crate) fn begin_request(cluster_id: Option<Text>, begin: &BeginQuorumEpoch) 
         leader_epoch: begin.epoch.0,
         ..Default::default()
     };
-    let endpoint = |endpoint: &Endpoint| LeaderEndpoint {
-        name: LISTENER,
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        ..Default::default()
-    };
     BeginQuorumEpochRequest {
         cluster_id,
         voter_id: begin.voter.id.0,
         topics: vec![TopicData { topic_name: METADATA_NAME, partitions: vec![partition], ..Default::default() }],
-        leader_endpoints: begin.endpoint.iter().map(endpoint).collect(),
+        leader_endpoints: leader_endpoints!(begin.endpoint),
         ..Default::default()
     }
 }
@@ -47,16 +48,10 @@ pub(crate) fn end_request(cluster_id: Option<Text>, end: &EndQuorumEpoch) -> End
         preferred_candidates: end.preferred.iter().map(candidate).collect(),
         ..Default::default()
     };
-    let endpoint = |endpoint: &Endpoint| LeaderEndpoint {
-        name: LISTENER,
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        ..Default::default()
-    };
     EndQuorumEpochRequest {
         cluster_id,
         topics: vec![TopicData { topic_name: METADATA_NAME, partitions: vec![partition], ..Default::default() }],
-        leader_endpoints: end.endpoint.iter().map(endpoint).collect(),
+        leader_endpoints: leader_endpoints!(end.endpoint),
         ..Default::default()
     }
 }
