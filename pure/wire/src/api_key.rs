@@ -13,13 +13,11 @@ struct Facts {
     max: i16,
     flexible: i16,
     unstable: bool,
-    broker: bool,
-    controller: bool,
 }
 
 macro_rules! keys {
     ($($key:ident $request:ident $response:ident =
-        $number:literal, $min:literal..=$max:literal, $flexible:literal, $unstable:literal, $broker:literal, $controller:literal;)*) => {
+        $number:literal, $min:literal..=$max:literal, $flexible:literal, $unstable:literal;)*) => {
         /// A kind of request. Numbers 4 to 7 belonged to brokers with ZooKeeper and are gone.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
@@ -45,8 +43,6 @@ macro_rules! keys {
                         max: $max,
                         flexible: $flexible,
                         unstable: $unstable,
-                        broker: $broker,
-                        controller: $controller,
                     },)*
                 }
             }
@@ -80,30 +76,10 @@ impl ApiKey {
         self.facts().unstable
     }
 
-    /// The first version with compact lengths and tagged fields (KIP-482), where there is one.
-    #[must_use]
-    pub const fn flexible_from(self) -> Option<i16> {
-        match self.facts().flexible {
-            i16::MAX => None,
-            first => Some(first),
-        }
-    }
-
+    /// Whether a version has compact lengths and tagged fields (KIP-482).
     #[must_use]
     pub const fn is_flexible(self, version: i16) -> bool {
         version >= self.facts().flexible
-    }
-
-    /// Whether Kafka's brokers answer it to clients.
-    #[must_use]
-    pub const fn on_broker(self) -> bool {
-        self.facts().broker
-    }
-
-    /// Whether Kafka's controllers answer it.
-    #[must_use]
-    pub const fn on_controller(self) -> bool {
-        self.facts().controller
     }
 
     #[must_use]
@@ -135,8 +111,8 @@ mod tests {
         assert_eq!(ApiKey::from_number(7), None);
         assert_eq!(ApiKey::from_number(-1), None);
         assert_eq!(ApiKey::Fetch.versions(), 4..=18);
-        assert_eq!(ApiKey::Produce.flexible_from(), Some(9));
-        assert_eq!(ApiKey::SaslHandshake.flexible_from(), None);
+        assert_eq!([8, 9].map(|version| ApiKey::Produce.is_flexible(version)), [false, true]);
+        assert!(!ApiKey::SaslHandshake.is_flexible(i16::MAX - 1));
         assert_eq!(ApiKey::SaslHandshake.request_header_version(1), 1);
         assert_eq!(ApiKey::ApiVersions.request_header_version(3), 2);
         assert_eq!(ApiKey::ApiVersions.response_header_version(3), 0);

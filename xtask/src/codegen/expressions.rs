@@ -32,40 +32,9 @@ pub struct Encoding<'a> {
 }
 
 impl Base {
-    fn rust(&self) -> &str {
-        match self {
-            Base::Bool => "bool",
-            Base::Int8 => "i8",
-            Base::Int16 => "i16",
-            Base::ErrorCode => "ErrorCode",
-            Base::Uint16 => "u16",
-            Base::Int32 => "i32",
-            Base::Uint32 => "u32",
-            Base::Int64 => "i64",
-            Base::Float64 => "f64",
-            Base::Uuid => "Uuid",
-            Base::Text => "Text",
-            Base::Bytes => "Bytes",
-            Base::Records => "Records",
-            Base::Struct(name) => name,
-        }
-    }
-
-    /// The size of a value that always takes the same.
-    pub fn fixed(&self) -> Option<usize> {
-        match self {
-            Base::Bool | Base::Int8 => Some(1),
-            Base::Int16 | Base::ErrorCode | Base::Uint16 => Some(2),
-            Base::Int32 | Base::Uint32 => Some(4),
-            Base::Int64 | Base::Float64 => Some(8),
-            Base::Uuid => Some(16),
-            Base::Text | Base::Bytes | Base::Records | Base::Struct(_) => None,
-        }
-    }
-
     fn read(&self, compact: &str) -> String {
         match self {
-            Base::ErrorCode => "ErrorCode(r.i16()?)".to_owned(),
+            Base::Fixed(fixed) if fixed.rust == "ErrorCode" => "ErrorCode(r.i16()?)".to_owned(),
             Base::Text => format!("r.text({compact})?"),
             Base::Bytes => format!("r.bytes({compact})?"),
             Base::Records => format!("Records::Bytes(r.bytes({compact})?)"),
@@ -79,7 +48,7 @@ impl Base {
         let (value, reference) =
             if by_ref { (format!("*{place}"), place.to_owned()) } else { (place.to_owned(), format!("&{place}")) };
         match self {
-            Base::ErrorCode => format!("w.i16({place}.0);"),
+            Base::Fixed(fixed) if fixed.rust == "ErrorCode" => format!("w.i16({place}.0);"),
             Base::Text => format!("w.put_text({compact}, Some({reference}));"),
             Base::Bytes => format!("w.bytes({compact}, {reference});"),
             Base::Records => format!("Records::encode(Some({reference}), w, {compact});"),
@@ -124,17 +93,13 @@ impl Field {
 
     pub fn default_value(&self) -> String {
         let plain = match (&self.default, &self.base) {
-            (Some(text), Base::ErrorCode) => format!("ErrorCode({text})"),
+            (Some(text), Base::Fixed(fixed)) if fixed.rust == "ErrorCode" => format!("ErrorCode({text})"),
             (Some(text), _) if text == "null" => return "None".to_owned(),
             (Some(text), _) => grouped(text),
             (None, _) if self.array => "Vec::new()".to_owned(),
-            (None, Base::Bool) => "false".to_owned(),
-            (None, Base::Float64) => "0.0".to_owned(),
-            (None, Base::Uuid) => "Uuid::ZERO".to_owned(),
-            (None, Base::ErrorCode) => "ErrorCode::NONE".to_owned(),
+            (None, Base::Fixed(fixed)) => fixed.zero.to_owned(),
             (None, Base::Bytes) => "Bytes::new()".to_owned(),
-            (None, Base::Text | Base::Records | Base::Struct(_)) => format!("{}::default()", self.base.rust()),
-            (None, _) => "0".to_owned(),
+            (None, base) => format!("{}::default()", base.rust()),
         };
         if self.nullable.is_some() { format!("Some({plain})") } else { plain }
     }
@@ -149,10 +114,10 @@ impl Field {
                 (false, false) => format!("{place} != {}", self.default_value()),
             };
         }
-        match &self.base {
+        match self.base.rust() {
             _ if self.array => format!("!{place}.is_empty()"),
-            Base::Bool if self.default.is_none() => place,
-            Base::Bool => format!("!{place}"),
+            "bool" if self.default.is_none() => place,
+            "bool" => format!("!{place}"),
             _ => format!("{place} != {}", self.default_value()),
         }
     }
@@ -223,10 +188,13 @@ impl Encoding<'_> {
         }
     }
 
-    /// When the field is null although its version does not allow that.
-    fn null_in_vain(&self) -> Option<String> {
-        let nullable = condition(self.field.nullable?, self.field.versions)?;
-        Some(format!("{}.is_none() && !({nullable})", self.field.place()))
+    /// `body`; what stands for an empty value where the field is null although its version does not allow that.
+    fn or_empty(&self, body: String, text: &str, other: &str) -> String {
+        let nullable = self.field.nullable.and_then(|nullable| condition(nullable, self.field.versions));
+        let Some(nullable) = nullable else { return body };
+        let is_text = self.field.base == Base::Text && !self.field.array;
+        let (place, empty) = (self.field.place(), if is_text { text } else { other });
+        format!("if {place}.is_none() && !({nullable}) {{ {empty} }} else {{ {body} }}")
     }
 
     /// Statements that write the field, given that it is present.
@@ -239,14 +207,8 @@ impl Encoding<'_> {
         } else {
             self.field.base.write(self.compact, &place, false)
         };
-        let Some(vain) = self.null_in_vain() else {
-            return body;
-        };
-        let empty = match self.field.base {
-            Base::Text if !self.field.array => format!("w.text({}, \"\");", self.compact),
-            _ => format!("w.length({}, Some(0));", self.compact),
-        };
-        format!("if {vain} {{ {empty} }} else {{ {body} }}")
+        let compact = self.compact;
+        self.or_empty(body, &format!("w.text({compact}, \"\");"), &format!("w.length({compact}, Some(0));"))
     }
 
     fn write_items(&self, items: &str) -> String {
@@ -284,14 +246,8 @@ impl Encoding<'_> {
         } else {
             self.field.base.size(self.compact, &place, false)
         };
-        let Some(vain) = self.null_in_vain() else {
-            return body;
-        };
-        let empty = match self.field.base {
-            Base::Text if !self.field.array => format!("size::text({}, Some(\"\"))", self.compact),
-            _ => format!("size::length({}, Some(0))", self.compact),
-        };
-        format!("if {vain} {{ {empty} }} else {{ {body} }}")
+        let compact = self.compact;
+        self.or_empty(body, &format!("size::text({compact}, Some(\"\"))"), &format!("size::length({compact}, Some(0))"))
     }
 
     fn size_items(&self, items: &str) -> String {

@@ -34,14 +34,14 @@ pub fn module(messages: &[Message]) -> String {
 
 fn row(message: &Message, field: &Field) -> String {
     let kind = match &field.base {
-        Base::Bool => "Bool".to_owned(),
+        Base::Fixed(fixed) if fixed.rust == "bool" => "Bool".to_owned(),
+        Base::Fixed(fixed) => format!("Fixed({})", fixed.bytes),
         Base::Text => "Text".to_owned(),
         Base::Bytes | Base::Records => "Bytes".to_owned(),
         Base::Struct(name) => {
             let index = message.structs.iter().position(|structure| structure.name == *name);
             format!("Struct({})", index.expect("the schema is checked"))
         }
-        base => format!("Fixed({})", base.fixed().expect("all other types have a fixed size")),
     };
     let Versions { low, high } = field.versions;
     let mut row = format!("field({kind}, {low}, {high})");

@@ -34,18 +34,35 @@ impl Versions {
     }
 }
 
+/// A type whose values all take the same room: its word in the schema, in Rust, its size and its zero.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fixed {
+    word: &'static str,
+    pub rust: &'static str,
+    pub bytes: usize,
+    pub zero: &'static str,
+}
+
+const fn fixed(word: &'static str, rust: &'static str, bytes: usize, zero: &'static str) -> Fixed {
+    Fixed { word, rust, bytes, zero }
+}
+
+static ERROR_CODE: Fixed = fixed("int16", "ErrorCode", 2, "ErrorCode::NONE");
+static FIXED: [Fixed; 9] = [
+    fixed("bool", "bool", 1, "false"),
+    fixed("int8", "i8", 1, "0"),
+    fixed("int16", "i16", 2, "0"),
+    fixed("uint16", "u16", 2, "0"),
+    fixed("int32", "i32", 4, "0"),
+    fixed("uint32", "u32", 4, "0"),
+    fixed("int64", "i64", 8, "0"),
+    fixed("float64", "f64", 8, "0.0"),
+    fixed("uuid", "Uuid", 16, "Uuid::ZERO"),
+];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
-    Bool,
-    Int8,
-    Int16,
-    ErrorCode,
-    Uint16,
-    Int32,
-    Uint32,
-    Int64,
-    Float64,
-    Uuid,
+    Fixed(&'static Fixed),
     Text,
     Bytes,
     Records,
@@ -54,22 +71,30 @@ pub enum Base {
 
 impl Base {
     fn parse(text: &str, field: &str) -> Base {
-        match text {
-            "bool" => Base::Bool,
-            "int8" => Base::Int8,
-            "int16" if field == "ErrorCode" => Base::ErrorCode,
-            "int16" => Base::Int16,
-            "uint16" => Base::Uint16,
-            "int32" => Base::Int32,
-            "uint32" => Base::Uint32,
-            "int64" => Base::Int64,
-            "float64" => Base::Float64,
-            "uuid" => Base::Uuid,
-            "string" => Base::Text,
-            "bytes" => Base::Bytes,
-            "records" => Base::Records,
-            name => Base::Struct(name.to_owned()),
+        match (text, FIXED.iter().find(|fixed| fixed.word == text)) {
+            ("int16", _) if field == "ErrorCode" => Base::Fixed(&ERROR_CODE),
+            (_, Some(fixed)) => Base::Fixed(fixed),
+            ("string", _) => Base::Text,
+            ("bytes", _) => Base::Bytes,
+            ("records", _) => Base::Records,
+            (name, None) => Base::Struct(name.to_owned()),
         }
+    }
+
+    /// Its name in Rust.
+    pub fn rust(&self) -> &str {
+        match self {
+            Base::Fixed(fixed) => fixed.rust,
+            Base::Text => "Text",
+            Base::Bytes => "Bytes",
+            Base::Records => "Records",
+            Base::Struct(name) => name,
+        }
+    }
+
+    /// The size of a value that always takes the same.
+    pub fn fixed(&self) -> Option<usize> {
+        if let Base::Fixed(fixed) = self { Some(fixed.bytes) } else { None }
     }
 }
 
@@ -101,7 +126,6 @@ pub struct Message {
     pub versions: Versions,
     /// The first flexible version.
     pub flexible: Option<i16>,
-    pub listeners: Vec<String>,
     pub unstable: bool,
     /// The message itself, then the structures in it.
     pub structs: Vec<Struct>,
@@ -157,16 +181,15 @@ impl Parser<'_> {
         let name = words.next().ok_or("a message needs a name")?.to_owned();
         let all = Versions { low: 0, high: i16::MAX };
         let versions = Versions::parse(words.next().ok_or("a message needs versions")?, all)?;
-        let mut message =
-            Message { kind, key, versions, flexible: None, listeners: vec![], unstable: false, structs: vec![] };
+        let mut message = Message { kind, key, versions, flexible: None, unstable: false, structs: vec![] };
         while let Some(word) = words.next() {
             match word {
                 "flexible" => {
                     let range = words.next().ok_or("flexible needs versions")?;
                     message.flexible = Some(Versions::parse(range, versions)?.low);
                 }
-                "on" => {}
-                "broker" | "controller" => message.listeners.push(word.to_owned()),
+                // Who answers it in Kafka is for readers.
+                "on" | "broker" | "controller" => {}
                 "unstable" => message.unstable = true,
                 _ => return Err(format!("{word} means nothing for a message")),
             }

@@ -63,21 +63,18 @@ pub fn add(messages: &[Message], files: &mut Files) {
 /// The facts of every API key, as one call of a macro for each use.
 fn keys(messages: &[Message]) -> String {
     let mut out = String::from(HEADER);
-    out.push_str("/// Calls `$each!` with `Key = number, min..=max, flexible from, unstable, broker, controller;`.\n");
+    out.push_str("/// Calls `$each!` with `Key = number, min..=max, flexible from, unstable;`.\n");
     out.push_str("macro_rules! for_each_key { ($each:ident) => { $each! {\n");
     for request in messages.iter().filter(|message| message.kind == "request") {
         let name = request.name().strip_suffix("Request").unwrap_or(request.name());
-        let on = |listener: &str| request.listeners.iter().any(|one| one == listener);
         let _ = writeln!(
             out,
-            "{name} {name}Request {name}Response = {}, {}..={}, {}, {}, {}, {};",
+            "{name} {name}Request {name}Response = {}, {}..={}, {}, {};",
             request.key.unwrap_or(-1),
             request.versions.low,
             request.versions.high,
             request.flexible.unwrap_or(i16::MAX),
             request.unstable,
-            on("broker"),
-            on("controller"),
         );
     }
     out.push_str("} } }\npub(crate) use for_each_key;\n");
