@@ -1,7 +1,7 @@
 //! Questions about brokers: which there are, living or fenced, what lies on one, which features they have, and
 //! forgetting one that is gone.
 
-use super::question::{Question, Refused, indexes_by_topic, spot};
+use super::question::{Question, Refused, done, indexes_by_topic, spot};
 use crate::Spot;
 use crate::metadata::Broker;
 use std::collections::BTreeMap;
@@ -226,14 +226,9 @@ impl Question for UpdateFeatures {
 pub struct UnregisterBroker(pub NodeId);
 
 impl Question for UnregisterBroker {
-    type Answer = ();
+    done!(UnregisterBroker);
 
     fn request(&self) -> Request {
         UnregisterBrokerRequest { broker_id: self.0.0, ..Default::default() }.into()
-    }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::UnregisterBroker(response) = response else { return Err(Refused::foreign()) };
-        Refused::check(response.error_code, response.error_message.as_ref())
     }
 }

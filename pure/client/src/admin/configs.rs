@@ -1,6 +1,6 @@
 //! Questions about settings of topics, brokers and groups.
 
-use super::question::{Question, Refused};
+use super::question::{Question, Refused, done};
 use types::Text;
 use wire::describe_configs_request::DescribeConfigsResource;
 use wire::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -167,7 +167,7 @@ pub struct AlterConfigs {
 }
 
 impl Question for AlterConfigs {
-    type Answer = ();
+    done!(IncrementalAlterConfigs, responses);
 
     fn request(&self) -> Request {
         let change = |(name, change): &(Text, ConfigChange)| {
@@ -184,11 +184,5 @@ impl Question for AlterConfigs {
         let resource = AlterConfigsResource { resource_type, resource_name, configs, ..Default::default() };
         let validate_only = self.validate_only;
         IncrementalAlterConfigsRequest { resources: vec![resource], validate_only, ..Default::default() }.into()
-    }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::IncrementalAlterConfigs(response) = response else { return Err(Refused::foreign()) };
-        let result = response.responses.first().ok_or_else(Refused::foreign)?;
-        Refused::check(result.error_code, result.error_message.as_ref())
     }
 }

@@ -15,6 +15,21 @@ pub trait Question {
     fn read(&self, response: Response) -> Result<Self::Answer, Refused>;
 }
 
+/// An answer that says no more than whether it is done: all of it, or of the one thing that is in its list.
+macro_rules! done {
+    ($response:ident $(, $list:ident)?) => {
+        type Answer = ();
+
+        fn read(&self, response: Response) -> Result<(), Refused> {
+            let Response::$response(response) = response else { return Err(Refused::foreign()) };
+            let known = &response;
+            $(let known = known.$list.first().ok_or_else(Refused::foreign)?;)?
+            Refused::check(known.error_code, known.error_message.as_ref())
+        }
+    };
+}
+pub(super) use done;
+
 /// What became of each partition that was asked about.
 pub type Each<T> = Vec<(Spot, Result<T, Refused>)>;
 

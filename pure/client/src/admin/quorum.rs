@@ -1,6 +1,6 @@
 //! Questions about the metadata quorum: who votes, how far each is, and changing who votes (KIP-595, KIP-853).
 
-use super::question::{Question, Refused};
+use super::question::{Question, Refused, done};
 use std::collections::BTreeMap;
 use types::{LeaderEpoch, NodeId, Offset, Text, Timestamp, Uuid};
 use wire::describe_quorum_request::{PartitionData, TopicData};
@@ -109,7 +109,7 @@ pub struct AddVoter {
 }
 
 impl Question for AddVoter {
-    type Answer = ();
+    done!(AddRaftVoter);
 
     fn request(&self) -> Request {
         let listener = |known: &VoterListener| wire::add_raft_voter_request::Listener {
@@ -128,11 +128,6 @@ impl Question for AddVoter {
         }
         .into()
     }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::AddRaftVoter(response) = response else { return Err(Refused::foreign()) };
-        Refused::check(response.error_code, response.error_message.as_ref())
-    }
 }
 
 /// Takes a node's vote away.
@@ -144,7 +139,7 @@ pub struct RemoveVoter {
 }
 
 impl Question for RemoveVoter {
-    type Answer = ();
+    done!(RemoveRaftVoter);
 
     fn request(&self) -> Request {
         RemoveRaftVoterRequest {
@@ -154,10 +149,5 @@ impl Question for RemoveVoter {
             ..Default::default()
         }
         .into()
-    }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::RemoveRaftVoter(response) = response else { return Err(Refused::foreign()) };
-        Refused::check(response.error_code, response.error_message.as_ref())
     }
 }

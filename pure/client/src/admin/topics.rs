@@ -1,6 +1,6 @@
 //! Questions about topics: which there are, making, growing and deleting them, and who may lead them.
 
-use super::question::{Question, Refused};
+use super::question::{Question, Refused, done};
 use crate::metadata::{Broker, Metadata, Topic};
 use types::{Instant, NodeId, PartitionIndex, Text};
 use wire::create_partitions_request::CreatePartitionsTopic;
@@ -80,7 +80,7 @@ pub struct CreateTopic {
 }
 
 impl Question for CreateTopic {
-    type Answer = ();
+    done!(CreateTopics, topics);
 
     fn request(&self) -> Request {
         let config = |(name, value): &(Text, Text)| CreatableTopicConfig {
@@ -104,12 +104,6 @@ impl Question for CreateTopic {
         let (timeout_ms, validate_only) = (self.timeout_ms, self.validate_only);
         CreateTopicsRequest { topics: vec![topic], timeout_ms, validate_only, ..Default::default() }.into()
     }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::CreateTopics(response) = response else { return Err(Refused::foreign()) };
-        let topic = response.topics.first().ok_or_else(Refused::foreign)?;
-        Refused::check(topic.error_code, topic.error_message.as_ref())
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +114,7 @@ pub struct DeleteTopic {
 }
 
 impl Question for DeleteTopic {
-    type Answer = ();
+    done!(DeleteTopics, responses);
 
     fn request(&self) -> Request {
         // Older versions have the one field, newer the other.
@@ -131,12 +125,6 @@ impl Question for DeleteTopic {
             ..Default::default()
         }
         .into()
-    }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::DeleteTopics(response) = response else { return Err(Refused::foreign()) };
-        let topic = response.responses.first().ok_or_else(Refused::foreign)?;
-        Refused::check(topic.error_code, topic.error_message.as_ref())
     }
 }
 
@@ -152,19 +140,13 @@ pub struct CreatePartitions {
 }
 
 impl Question for CreatePartitions {
-    type Answer = ();
+    done!(CreatePartitions, results);
 
     fn request(&self) -> Request {
         let (name, count) = (self.topic.clone(), self.total);
         let topic = CreatePartitionsTopic { name, count, assignments: None, ..Default::default() };
         let (timeout_ms, validate_only) = (self.timeout_ms, self.validate_only);
         CreatePartitionsRequest { topics: vec![topic], timeout_ms, validate_only, ..Default::default() }.into()
-    }
-
-    fn read(&self, response: Response) -> Result<(), Refused> {
-        let Response::CreatePartitions(response) = response else { return Err(Refused::foreign()) };
-        let topic = response.results.first().ok_or_else(Refused::foreign)?;
-        Refused::check(topic.error_code, topic.error_message.as_ref())
     }
 }
 
