@@ -45,7 +45,7 @@ fn tool_run(tool: &'static str, known: &'static str, words: &[String]) -> Result
     if given.has("help") || given.has("version") {
         let version = env!("CARGO_PKG_VERSION");
         let text = if given.has("version") { format!("{version}\n") } else { given.help() };
-        return crate::session::write_out(text.as_bytes());
+        return crate::session::write_out(text);
     }
     let connection = given.connection();
     match tool {

@@ -45,44 +45,31 @@ enum Command {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    if let Some(done) = kafka::run(&words) {
-        return finish(done);
-    }
-    let done = match Arguments::parse().command {
-        Command::Serve(serve) => serve.run(),
-        Command::Topic(topic) => return finish(topic.run()),
-        Command::Produce(produce) => return finish(produce.run()),
-        Command::Consume(consume) => return finish(consume.run()),
-        Command::Perf(perf) => return finish(perf.run()),
-        Command::Group(group) => return finish(group.run()),
-        Command::Broker(broker) => return finish(broker.run()),
-        Command::Cluster(cluster) => return finish(cluster.run()),
-        Command::Doctor(doctor) => return finish(doctor.run()),
-        Command::Config(config) => return finish(config.run()),
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "vltava", &mut script);
-            return finish(session::write_out(&script));
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problems) => {
-            for problem in problems {
-                eprintln!("vltava: {problem}");
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Ends a command over the protocol.
-fn finish(done: Result<(), problem::Problem>) -> ExitCode {
-    match done {
+    match kafka::run(&words).unwrap_or_else(|| run(Arguments::parse().command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("vltava: {}", problem.message);
             problem.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), problem::Problem> {
+    match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Topic(topic) => topic.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Consume(consume) => consume.run(),
+        Command::Perf(perf) => perf.run(),
+        Command::Group(group) => group.run(),
+        Command::Broker(broker) => broker.run(),
+        Command::Cluster(cluster) => cluster.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Config(config) => config.run(),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "vltava", &mut script);
+            session::write_out(&script)
         }
     }
 }

@@ -3,13 +3,13 @@
 
 use crate::plan::Move;
 use crate::problem::Problem;
-use crate::session::{Session, Unit};
+use crate::session::{Session, Unit, stopped};
 use crate::survey::{name, some};
 use crate::throttle::{self, Rate};
 use indicatif::ProgressBar;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::{Pin, pin};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use vltava_client::{Error, ErrorCode, NodeId, PartitionIndex, Refused, Spot, Text};
 
 /// Partitions that move at the same time: enough to keep brokers busy, few enough that stopping leaves little under way.
@@ -45,25 +45,12 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
-/// Somebody wants an end.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    async fn asked(&mut self) {
-        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
-    }
-}
-
 impl Work<'_> {
     /// Moves, waits until all is moved, and elects the preferred leaders.
     pub async fn run(self) -> Result<Outcome, Problem> {
         let mut outcome = Outcome::default();
         // From here on stopping is not just ending: what was set is to be told of.
-        let mut stop =
-            Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        let mut stop = pin!(stopped());
         let throttle = self.throttle.filter(|_| self.moves.iter().any(|known| known.adding().next().is_some()));
         if let Some(rate) = throttle {
             let refused = throttle::set(self.session, rate, &self.living, &self.moves).await;
@@ -94,7 +81,7 @@ impl Work<'_> {
         Ok(outcome)
     }
 
-    async fn moves(&self, stop: &mut Stop, outcome: &mut Outcome) -> Result<(), Stopped> {
+    async fn moves(&self, stop: &mut Pin<&mut impl Future<Output = ()>>, outcome: &mut Outcome) -> Result<(), Stopped> {
         let mut waiting: VecDeque<&Move> = self.moves.iter().collect();
         let mut flying: BTreeMap<Spot, &Move> = BTreeMap::new();
         let mut before = self.under_way.clone();
@@ -108,7 +95,7 @@ impl Work<'_> {
             }
             progress.show(self, outcome.moved, &flying, round).await;
             tokio::select! {
-                () = stop.asked() => return Err(self.stopped(outcome.moved, flying.len())),
+                () = &mut *stop => return Err(self.stopped(outcome.moved, flying.len())),
                 () = tokio::time::sleep(POLL) => {}
             }
             let moving = patiently(async || self.session.client.reassignments().await).await;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use vltava_client::{ADMIN, AdminConfig, Client, Error, ErrorCode, Topic, definitions, read_properties};
 
 /// Which broker, and how to print.
@@ -141,6 +142,15 @@ impl Session {
         move |error| Problem::of(&doing, &bootstrap, &error)
     }
 
+    /// What the cluster answers, or what failed in these words.
+    pub async fn ask<T>(
+        &self,
+        doing: impl Into<String>,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Problem> {
+        asked.await.map_err(self.while_doing(doing))
+    }
+
     /// A topic that is there, or the one that may have been meant.
     pub async fn topic(&self, name: &str) -> Result<Topic, Problem> {
         let failed = match self.client.topic(name).await {
@@ -161,7 +171,7 @@ impl Session {
     /// Prints one JSON value, or what people read.
     pub fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<(), Problem> {
         let text = if self.connection.json { format!("{}\n", json()) } else { text() };
-        write_out(text.as_bytes())
+        write_out(text)
     }
 
     /// Prints a table, or what stands for one without rows.
@@ -201,10 +211,24 @@ pub enum Unit {
     Things,
 }
 
+/// Waits for SIGINT or SIGTERM, which from this call on do not end the process by themselves.
+pub fn stopped() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            }
+            // Without handlers the signals end the process by themselves.
+            _ => std::future::pending().await,
+        }
+    }
+}
+
 /// Writes to standard output. Who reads it may stop early, as `head` does: that is an end, not a failure.
-pub fn write_out(bytes: &[u8]) -> Result<(), Problem> {
+pub fn write_out(text: impl AsRef<[u8]>) -> Result<(), Problem> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         done => Ok(done?),
     }

@@ -19,23 +19,23 @@ enum Kind {
 
 #[derive(Debug)]
 pub struct Table {
-    columns: Vec<(Kind, &'static str, String)>,
+    columns: Vec<(Kind, String, String)>,
     rows: Vec<Vec<Value>>,
 }
 
 impl Table {
-    /// A column is the name in JSON, and `=TITLE` where people read another. It begins with `>` where it is one of
+    /// Columns, with `, ` between them. A column is the name in JSON, and `=TITLE` where people read another. It begins with `>` where it is one of
     /// numbers, `#` where those are bytes, `-` where it is only for programs, and `+` where it is only for people.
-    pub fn new(columns: &[&'static str]) -> Table {
-        let column = |column: &&'static str| {
+    pub fn new(columns: &str) -> Table {
+        let column = |column: &str| {
             let kinds = [('>', Kind::Number), ('#', Kind::Bytes), ('-', Kind::OnlyJson), ('+', Kind::OnlyText)];
             let kind =
                 kinds.into_iter().find(|(mark, _)| column.starts_with(*mark)).map_or(Kind::Text, |(_, kind)| kind);
             let bare = column.trim_start_matches(['>', '#', '-', '+']);
             let (name, title) = bare.split_once('=').unwrap_or((bare, bare));
-            (kind, name, title.trim_end_matches("_bytes").replace('_', " ").to_uppercase())
+            (kind, name.to_owned(), title.trim_end_matches("_bytes").replace('_', " ").to_uppercase())
         };
-        Table { columns: columns.iter().map(column).collect(), rows: Vec::new() }
+        Table { columns: columns.split(", ").map(column).collect(), rows: Vec::new() }
     }
 
     /// Takes a cell for each column, as a JSON array.
@@ -52,7 +52,7 @@ impl Table {
     pub fn json(&self) -> Value {
         let object = |row: &Vec<Value>| {
             let cells = self.columns.iter().zip(row).filter(|((kind, ..), _)| *kind != Kind::OnlyText);
-            cells.map(|((_, name, _), cell)| ((*name).to_owned(), cell.clone())).collect::<Map<_, _>>()
+            cells.map(|((_, name, _), cell)| (name.clone(), cell.clone())).collect::<Map<_, _>>()
         };
         self.rows.iter().map(object).map(Value::Object).collect()
     }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let mut table = Table::new(&["name", "#size_bytes", "-id", "+isr=IN SYNC"]);
+        let mut table = Table::new("name, #size_bytes, -id, +isr=IN SYNC");
         table.row(json!(["a", 5, 1, [1, 2]]));
         table.row(json!(["over the hills", 1_500_000, 2, []]));
         let lines = "NAME               SIZE  IN SYNC\na                   5 B  1,2\nover the hills  1.4 MiB  -\n";

@@ -262,25 +262,22 @@ impl Client {
     }
 
     async fn ask_coordinator<Q: Question + Clone>(&self, group: &Text, question: Q) -> Result<Q::Answer, Error> {
-        let give_up = self.give_up();
-        loop {
+        let ask = || async {
             let node = self.coordinator(group.clone()).await?;
-            match self.ask(Target::Node(node), question.clone()).await {
-                Err(Error::Refused(refused)) => self.may_retry(&refused, give_up)?,
-                other => return other,
-            }
-            tokio::time::sleep(RETRY_WAIT).await;
-        }
+            self.ask(Target::Node(node), question.clone()).await
+        };
+        self.patiently(ask).await
     }
 
-    pub(crate) async fn ask_patiently<Q: Question + Clone>(
-        &self,
-        target: Target,
-        question: Q,
-    ) -> Result<Q::Answer, Error> {
+    pub(crate) async fn ask_patiently<Q: Question + Clone>(&self, to: Target, ask: Q) -> Result<Q::Answer, Error> {
+        self.patiently(|| self.ask(to, ask.clone())).await
+    }
+
+    /// Asks again while the answer may pass and there is time.
+    async fn patiently<R, F: Future<Output = Result<R, Error>>>(&self, ask: impl Fn() -> F) -> Result<R, Error> {
         let give_up = self.give_up();
         loop {
-            match self.ask(target, question.clone()).await {
+            match ask().await {
                 Err(Error::Refused(refused)) => self.may_retry(&refused, give_up)?,
                 other => return other,
             }

@@ -5,31 +5,27 @@ mod log_dirs;
 use super::moving::{Moving, Plan, notes};
 use crate::plan::{Cramped, Move, drain};
 use crate::problem::Problem;
-use crate::session::{Connection, Session, Trial};
+use crate::session::{Session, Trial};
 use crate::survey::{Survey, some};
 use crate::table::Table;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::json;
 use vltava_client::{NodeId, Registered};
 
-/// List brokers and what lies on them, drain and forget brokers.
-#[derive(Debug, Args)]
-pub struct Broker {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    connection: Connection,
+actions! {
+    /// List brokers and what lies on them, drain and forget brokers.
+    Broker {
+        List(List),
+        LogDirs(log_dirs::LogDirs),
+        MoveReplicas(log_dirs::MoveReplicas),
+        Drain(Drain),
+        Unregister(Unregister),
+    }
 }
 
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List brokers, and how much each has and leads.
-    List,
-    LogDirs(log_dirs::LogDirs),
-    MoveReplicas(log_dirs::MoveReplicas),
-    Drain(Drain),
-    Unregister(Unregister),
-}
+/// List brokers, and how much each has and leads.
+#[derive(Debug, Args)]
+struct List;
 
 /// Move every replica and leadership of a broker to the others.
 #[derive(Debug, Args)]
@@ -60,27 +56,17 @@ struct Unregister {
     trial: Trial,
 }
 
-impl Broker {
-    pub fn run(self) -> Result<(), Problem> {
-        self.connection.run(async |session| match &self.action {
-            Action::List => list(session).await,
-            Action::LogDirs(asked) => asked.run(session).await,
-            Action::MoveReplicas(asked) => asked.run(session).await,
-            Action::Drain(asked) => asked.run(session).await,
-            Action::Unregister(asked) => asked.run(session).await,
-        })
+impl List {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let survey = Survey::take(session).await?;
+        session.show(&table(&survey), "there are no brokers")
     }
-}
-
-async fn list(session: &Session) -> Result<(), Problem> {
-    let survey = Survey::take(session).await?;
-    session.show(&table(&survey), "there are no brokers")
 }
 
 /// The brokers.
 pub fn table(survey: &Survey) -> Table {
-    let columns = ["+ADDRESS", "-host", "-port", "rack", "state", ">replicas", ">leaders", "#size_bytes"];
-    let mut table = Table::new(&[&[">broker"], &columns[..]].concat());
+    let columns = ">broker, +ADDRESS, -host, -port, rack, state, >replicas, >leaders, #size_bytes";
+    let mut table = Table::new(columns);
     for registered in &survey.roster.brokers {
         let broker = &registered.broker;
         let (replicas, leaders, bytes) = survey.share(broker.node);
@@ -180,8 +166,7 @@ impl Unregister {
             )));
         }
         if !self.trial.dry_run {
-            let doing = session.while_doing(format!("forgetting broker {node}"));
-            session.client.unregister_broker(node).await.map_err(doing)?;
+            session.ask(format!("forgetting broker {node}"), session.client.unregister_broker(node)).await?;
         }
         session.did(self.trial, ["forget", "unregistered"], &format!("broker {node}"), json!({ "broker": node.0 }))
     }

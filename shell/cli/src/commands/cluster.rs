@@ -8,33 +8,26 @@ mod voters;
 use super::moving::{Moving, Plan, notes};
 use crate::plan::{Cluster as Plannable, Move, balance};
 use crate::problem::Problem;
-use crate::session::{Connection, Session};
+use crate::session::Session;
 use crate::survey::{Survey, name, some};
 use crate::table::Table;
 use crate::throttle;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use vltava_client::{NodeId, Reassignment, Spot};
 
-/// Describe and balance the cluster, elect leaders, and change features and who votes on the metadata.
-#[derive(Debug, Args)]
-pub struct Cluster {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    Describe(describe::Describe),
-    Balance(Balance),
-    Moves(Moves),
-    ElectLeaders(elect::ElectLeaders),
-    Features(features::Features),
-    AddVoter(voters::AddVoter),
-    RemoveVoter(voters::RemoveVoter),
+actions! {
+    /// Describe and balance the cluster, elect leaders, and change features and who votes on the metadata.
+    Cluster {
+        Describe(describe::Describe),
+        Balance(Balance),
+        Moves(Moves),
+        ElectLeaders(elect::ElectLeaders),
+        Features(features::Features),
+        AddVoter(voters::AddVoter),
+        RemoveVoter(voters::RemoveVoter),
+    }
 }
 
 /// Move replicas and leaders so that all living brokers have as many as each other.
@@ -58,20 +51,6 @@ struct Moves {
     /// Take them all back, and throttles away
     #[arg(long)]
     cancel: bool,
-}
-
-impl Cluster {
-    pub fn run(self) -> Result<(), Problem> {
-        self.connection.run(async |session| match &self.action {
-            Action::Describe(asked) => asked.run(session).await,
-            Action::Balance(asked) => asked.run(session).await,
-            Action::Moves(asked) => asked.run(session).await,
-            Action::ElectLeaders(asked) => asked.run(session).await,
-            Action::Features(asked) => asked.run(session).await,
-            Action::AddVoter(asked) => asked.run(session).await,
-            Action::RemoveVoter(asked) => asked.run(session).await,
-        })
-    }
 }
 
 impl Balance {
@@ -107,13 +86,12 @@ fn elections(survey: &Survey, plannable: &Plannable, moves: &[Move]) -> Vec<Spot
 
 impl Moves {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
-        let doing = || session.while_doing("asking which moves go on");
-        let moving = session.client.reassignments().await.map_err(doing())?;
+        let moving = session.ask("asking which moves go on", session.client.reassignments()).await?;
         if self.cancel {
             return self.cancel(session, &moving).await;
         }
         let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
-        let mut table = Table::new(&["topic", ">partition", "replicas", "adding", "removing"]);
+        let mut table = Table::new("topic, >partition, replicas, adding, removing");
         for ((topic, partition), known) in &moving {
             let (adding, removing) = (ids(&known.adding), ids(&known.removing));
             table.row(json!([topic.as_str(), partition.0, ids(&known.target()), adding, removing]));
@@ -125,8 +103,7 @@ impl Moves {
         let mut refused = Vec::new();
         if !moving.is_empty() {
             let targets = moving.keys().map(|spot| (spot.clone(), None)).collect();
-            let doing = session.while_doing("taking back moves");
-            refused = session.client.reassign(targets).await.map_err(doing)?;
+            refused = session.ask("taking back moves", session.client.reassign(targets)).await?;
             // What came to its end meanwhile cannot be taken back, and need not be.
             refused.retain(|(_, why)| why.code != vltava_client::ErrorCode::NO_REASSIGNMENT_IN_PROGRESS);
         }

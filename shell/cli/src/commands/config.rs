@@ -1,29 +1,25 @@
 //! `vltava config`: the settings of topics, brokers, groups and subscriptions to clients' metrics.
 
 use crate::problem::{Problem, nearest};
-use crate::session::{Connection, Session, Trial, pair};
+use crate::session::{Session, Trial, pair};
 use crate::table::Table;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Value, json};
 use vltava_client::{Config as Setting, ConfigChange, ConfigSource, Resource, Text};
 
-/// Describe and alter settings of topics, brokers, groups and clients' metrics.
-#[derive(Debug, Args)]
-pub struct Config {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    connection: Connection,
+actions! {
+    /// Describe and alter settings of topics, brokers, groups and clients' metrics.
+    Config {
+        List(List),
+        Describe(Describe),
+        Alter(Alter),
+        Delete(Delete),
+    }
 }
 
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List what has settings: topics, brokers, groups and subscriptions to metrics.
-    List,
-    Describe(Describe),
-    Alter(Alter),
-    Delete(Delete),
-}
+/// List what has settings: topics, brokers, groups and subscriptions to metrics.
+#[derive(Debug, Args)]
+struct List;
 
 /// Whose settings.
 #[derive(Clone, Debug, Args)]
@@ -92,23 +88,6 @@ struct Delete {
     trial: Trial,
 }
 
-impl Config {
-    pub fn run(self) -> Result<(), Problem> {
-        self.connection.run(async |session| match &self.action {
-            Action::List => list(session).await,
-            Action::Describe(asked) => asked.run(session).await,
-            Action::Alter(asked) => {
-                let changes = asked.settings.iter().map(change).collect();
-                alter(session, &asked.entity, changes, asked.trial).await
-            }
-            Action::Delete(asked) => {
-                let changes = asked.names.iter().map(|name| (Text::from(name.as_str()), ConfigChange::Delete));
-                alter(session, &asked.entity, changes.collect(), asked.trial).await
-            }
-        })
-    }
-}
-
 impl Entity {
     /// What is meant, where that is there.
     async fn resource(&self, session: &Session) -> Result<Resource, Problem> {
@@ -120,8 +99,7 @@ impl Entity {
             if self.broker.is_some() && id == "default" {
                 return Ok(Resource::Broker(Text::default()));
             }
-            let known =
-                session.client.overview().await.map_err(session.while_doing("asking which brokers there are"))?;
+            let known = session.ask("asking which brokers there are", session.client.overview()).await?;
             let ids: Vec<String> = known.brokers.iter().map(|broker| broker.node.to_string()).collect();
             if !ids.contains(id) {
                 let ids = ids.join(", ");
@@ -153,19 +131,23 @@ pub fn words(resource: &Resource) -> (&'static str, &str) {
     }
 }
 
-/// Kafka's words for where a value comes from, shortened.
-pub fn source(source: ConfigSource) -> &'static str {
+/// Where a value comes from: in words for people, and in Kafka's own.
+pub fn sources(source: ConfigSource) -> (&'static str, &'static str) {
     match source {
-        ConfigSource::Topic => "topic",
-        ConfigSource::Broker => "broker",
-        ConfigSource::AllBrokers => "all brokers",
-        ConfigSource::BrokerFile => "broker's file",
-        ConfigSource::Default => "default",
-        ConfigSource::BrokerLogger => "broker's logger",
-        ConfigSource::ClientMetrics => "client metrics",
-        ConfigSource::Group => "group",
-        ConfigSource::Other(_) => "other",
+        ConfigSource::Topic => ("topic", "DYNAMIC_TOPIC_CONFIG"),
+        ConfigSource::Broker => ("broker", "DYNAMIC_BROKER_CONFIG"),
+        ConfigSource::AllBrokers => ("all brokers", "DYNAMIC_DEFAULT_BROKER_CONFIG"),
+        ConfigSource::BrokerFile => ("broker's file", "STATIC_BROKER_CONFIG"),
+        ConfigSource::Default => ("default", "DEFAULT_CONFIG"),
+        ConfigSource::BrokerLogger => ("broker's logger", "DYNAMIC_BROKER_LOGGER_CONFIG"),
+        ConfigSource::ClientMetrics => ("client metrics", "DYNAMIC_CLIENT_METRICS_CONFIG"),
+        ConfigSource::Group => ("group", "DYNAMIC_GROUP_CONFIG"),
+        ConfigSource::Other(_) => ("other", "UNKNOWN"),
     }
+}
+
+pub fn source(source: ConfigSource) -> &'static str {
+    sources(source).0
 }
 
 /// A value for people.
@@ -173,22 +155,36 @@ pub fn shown(config: &Setting) -> &str {
     if config.sensitive { "(hidden)" } else { config.value.as_deref().unwrap_or("") }
 }
 
-async fn list(session: &Session) -> Result<(), Problem> {
-    let found = session.client.config_resources().await;
-    let resources = found.map_err(session.while_doing("asking what has settings"))?;
-    let mut table = Table::new(&["kind", "name"]);
-    for (kind, name) in resources.iter().map(words) {
-        table.row(json!([kind, name]));
+impl List {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let resources = session.ask("asking what has settings", session.client.config_resources()).await?;
+        let mut table = Table::new("kind, name");
+        for (kind, name) in resources.iter().map(words) {
+            table.row(json!([kind, name]));
+        }
+        session.show(&table, "nothing has settings")
     }
-    session.show(&table, "nothing has settings")
+}
+
+impl Alter {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        alter(session, &self.entity, self.settings.iter().map(change).collect(), self.trial).await
+    }
+}
+
+impl Delete {
+    async fn run(&self, session: &Session) -> Result<(), Problem> {
+        let changes = self.names.iter().map(|name| (Text::from(name.as_str()), ConfigChange::Delete));
+        alter(session, &self.entity, changes.collect(), self.trial).await
+    }
 }
 
 impl Describe {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         let resource = self.entity.resource(session).await?;
         let (kind, name) = words(&resource);
-        let doing = session.while_doing(format!("describing {kind} `{name}`"));
-        let known = session.client.configs(resource.clone()).await.map_err(doing)?;
+        let known =
+            session.ask(format!("describing {kind} `{name}`"), session.client.configs(resource.clone())).await?;
         if let Some(none) = self.names.iter().find(|name| !known.iter().any(|config| config.name == **name)) {
             let meant = nearest(none, known.iter().map(|config| config.name.as_str()));
             let hint = meant.map_or("--all shows those it has".to_owned(), |meant| format!("did you mean `{meant}`?"));
@@ -202,7 +198,7 @@ impl Describe {
         if !self.names.is_empty() && !session.connection.json {
             return session.print(|| Value::Null, || settings.iter().map(|config| explain(config)).collect());
         }
-        let mut table = Table::new(&["name", "value", "source=FROM", "-sensitive", "-read_only", "-synonyms"]);
+        let mut table = Table::new("name, value, source=FROM, -sensitive, -read_only, -synonyms");
         for config in settings {
             let synonym = |(name, value, from): &(String, Option<String>, ConfigSource)| json!({ "name": name, "value": value, "source": source(*from) });
             let (value, source) = (if config.sensitive { None } else { Some(shown(config)) }, source(config.source));
@@ -240,7 +236,7 @@ async fn alter(
 ) -> Result<(), Problem> {
     let resource = entity.resource(session).await?;
     let (kind, name) = words(&resource);
-    let doing = session.while_doing(format!("altering {kind} `{name}`"));
-    session.client.alter_configs(resource.clone(), changes, trial.dry_run).await.map_err(doing)?;
+    let altered = session.client.alter_configs(resource.clone(), changes, trial.dry_run);
+    session.ask(format!("altering {kind} `{name}`"), altered).await?;
     session.did(trial, ["alter", "altered"], &format!("{kind} {name}"), json!({ "kind": kind, "name": name }))
 }

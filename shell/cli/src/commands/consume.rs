@@ -3,7 +3,7 @@
 use super::produce::escaped;
 use crate::problem::Problem;
 use crate::scope::{Scope, moment};
-use crate::session::{Connection, Session, Unit, write_out};
+use crate::session::{Connection, Session, Unit, stopped, write_out};
 use crate::template::{self, Template};
 use clap::Args;
 use indicatif::ProgressBar;
@@ -194,8 +194,7 @@ impl Consume {
 type Offsets = BTreeMap<Spot, Offset>;
 
 async fn offsets(session: &Session, spots: Vec<Spot>, at: OffsetAt) -> Result<Offsets, Problem> {
-    let doing = session.while_doing("asking where partitions begin and end");
-    let found = session.client.list_offsets(spots, at).await.map_err(doing)?;
+    let found = session.ask("asking where partitions begin and end", session.client.list_offsets(spots, at)).await?;
     Ok(found.into_iter().filter_map(|(spot, offset)| Some((spot, offset?))).collect())
 }
 
@@ -326,17 +325,5 @@ impl Reading<'_> {
             }
         }
         (consumed.position, Ok(false))
-    }
-}
-
-/// Waits for SIGINT or SIGTERM.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        }
-        // Without handlers the signals end the process by themselves.
-        _ => std::future::pending().await,
     }
 }

@@ -71,7 +71,7 @@ impl Doctor {
             report.look(&session, patience).await?;
         }
         let text = if self.connection.json { format!("{}\n", report.json()) } else { report.text() };
-        crate::session::write_out(text.as_bytes())?;
+        crate::session::write_out(text)?;
         match report.problems() {
             0 => Ok(()),
             1 => Err(Problem::failed("1 problem was found")),
@@ -191,7 +191,7 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(&["dialed", "address", ">name", ">connect", ">answer", "result"]);
+        let mut table = Table::new("dialed, address, >name, >connect, >answer, result");
         let rows = self.asked.iter().map(|dial| ("bootstrap".to_owned(), dial));
         let rows = rows.chain(self.brokers.iter().map(|(node, dial)| (format!("broker {node}"), dial)));
         for (who, dial) in rows {

@@ -6,32 +6,25 @@ pub mod reset;
 
 use crate::problem::{Problem, nearest};
 use crate::scope::{Scope, spots};
-use crate::session::{Connection, Session, Trial};
+use crate::session::{Session, Trial};
 use crate::survey::{name, some};
 use crate::table::{Table, count};
-use clap::{Args, Subcommand};
+use clap::Args;
 use progress::Progress;
 use serde_json::json;
 use std::collections::BTreeMap;
 use vltava_client::{Error, ErrorCode, Group as Known, ListedGroup, Offset, Spot, Text};
 
-/// List, describe, reset and delete consumer groups.
-#[derive(Debug, Args)]
-pub struct Group {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    List(List),
-    Describe(Describe),
-    ResetOffsets(reset::Reset),
-    DeleteOffsets(DeleteOffsets),
-    RemoveMembers(RemoveMembers),
-    Delete(Delete),
+actions! {
+    /// List, describe, reset and delete consumer groups.
+    Group {
+        List(List),
+        Describe(Describe),
+        ResetOffsets(reset::Reset),
+        DeleteOffsets(DeleteOffsets),
+        RemoveMembers(RemoveMembers),
+        Delete(Delete),
+    }
 }
 
 /// List groups and what they are doing.
@@ -101,24 +94,11 @@ struct Delete {
     trial: Trial,
 }
 
-impl Group {
-    pub fn run(self) -> Result<(), Problem> {
-        self.connection.run(async |session| match &self.action {
-            Action::List(asked) => asked.run(session).await,
-            Action::Describe(asked) => asked.run(session).await,
-            Action::ResetOffsets(asked) => asked.run(session).await,
-            Action::DeleteOffsets(asked) => asked.run(session).await,
-            Action::RemoveMembers(asked) => asked.run(session).await,
-            Action::Delete(asked) => asked.run(session).await,
-        })
-    }
-}
-
 /// The groups in one of these states and of one of these protocols, where any are named.
 pub async fn groups(session: &Session, states: &[String], kinds: &[String]) -> Result<Vec<ListedGroup>, Problem> {
     let is_among =
         |given: &[String], is: &str| given.is_empty() || given.iter().any(|one| one.eq_ignore_ascii_case(is));
-    let mut groups = session.client.groups().await.map_err(session.while_doing("listing groups"))?;
+    let mut groups = session.ask("listing groups", session.client.groups()).await?;
     groups.retain(|group| is_among(states, &group.state) && is_among(kinds, &group.kind));
     Ok(groups)
 }
@@ -126,7 +106,7 @@ pub async fn groups(session: &Session, states: &[String], kinds: &[String]) -> R
 impl List {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         let groups = groups(session, &self.state, &self.r#type).await?;
-        let mut table = Table::new(&["group", "state", "protocol", "-type"]);
+        let mut table = Table::new("group, state, protocol, -type");
         for group in &groups {
             table.row(json!([group.id, group.state, group.kind, group.protocol_type]));
         }
@@ -156,8 +136,12 @@ impl DeleteOffsets {
         spots.retain(|spot| committed.contains_key(spot));
         let names: Vec<String> = spots.iter().map(name).collect();
         if !self.trial.dry_run && !spots.is_empty() {
-            let doing = session.while_doing(format!("deleting offsets of group `{}`", self.group));
-            let each = session.client.delete_offsets(self.group.as_str(), spots).await.map_err(doing)?;
+            let each = session
+                .ask(
+                    format!("deleting offsets of group `{}`", self.group),
+                    session.client.delete_offsets(self.group.as_str(), spots),
+                )
+                .await?;
             crate::problem::all_done("these offsets were not deleted", each)?;
         }
         let what = format!("{} of group {}: {}", count(names.len(), "offset"), self.group, some(names.iter().cloned()));
@@ -192,8 +176,12 @@ impl RemoveMembers {
                 Some(instance) => (Text::default(), Some(text(instance))),
                 None => (text(&member.id), None),
             });
-            let doing = session.while_doing(format!("removing members of group `{}`", self.group));
-            let failed = session.client.remove_members(self.group.as_str(), removed.collect()).await.map_err(doing)?;
+            let failed = session
+                .ask(
+                    format!("removing members of group `{}`", self.group),
+                    session.client.remove_members(self.group.as_str(), removed.collect()),
+                )
+                .await?;
             if !failed.is_empty() {
                 let names = some(failed.iter().map(|(name, why)| format!("{name} ({why})")));
                 return Err(Problem::failed(format!("these members were not removed: {names}")));
@@ -256,7 +244,7 @@ pub fn occupied(group: &Known) -> Problem {
 
 /// There is no such group: names the one that may be meant.
 async fn missing(session: &Session, group: &str) -> Result<Problem, Problem> {
-    let groups = session.client.groups().await.map_err(session.while_doing("listing groups"))?;
+    let groups = session.ask("listing groups", session.client.groups()).await?;
     let hint = match nearest(group, groups.iter().map(|known| known.id.as_str())) {
         // It is there, but of another protocol than the question was about.
         Some(same) if same == group => {

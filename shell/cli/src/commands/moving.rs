@@ -52,7 +52,7 @@ impl Plan {
             return session.print(|| self.json(how, None), || self.text(how, usize::MAX));
         }
         if !session.connection.json {
-            write_out(self.text(how, SHOWN_MAX).as_bytes())?;
+            write_out(self.text(how, SHOWN_MAX))?;
         }
         let work = Work {
             session,
@@ -80,7 +80,7 @@ impl Plan {
     }
 
     fn table(&self, shown: usize) -> Table {
-        let mut table = Table::new(&["topic", ">partition", "from", "to", "#bytes=COPIES"]);
+        let mut table = Table::new("topic, >partition, from, to, #bytes=COPIES");
         for known in self.moves.iter().take(shown) {
             table.row(json!([known.topic, known.index, known.from, known.to, known.bytes_copied()]));
         }

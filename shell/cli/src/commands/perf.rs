@@ -1,13 +1,13 @@
 //! `vltava perf`: how many records a second a cluster takes and gives, and how long each takes.
 
-use super::produce::{AcksWord, CodecWord, options};
+use super::produce::{AcksWord, codec, options};
 use crate::problem::Problem;
 use crate::session::{Connection, Session, Unit};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use vltava_client::{Bytes, CONSUMER, Error, OffsetAt, PRODUCER, ProducerRecord, Sending, Spot, Text};
+use vltava_client::{Bytes, CONSUMER, Codec, Error, OffsetAt, PRODUCER, ProducerRecord, Sending, Spot, Text};
 
 /// Records whose delivery is open before sending waits.
 const OPEN_MAX: usize = 100_000;
@@ -51,8 +51,8 @@ struct Produce {
     #[arg(long, default_value = "all")]
     acks: AcksWord,
     /// How batches are compressed
-    #[arg(long, short = 'z', default_value = "none")]
-    compression: CodecWord,
+    #[arg(long, short = 'z', default_value = "none", value_parser = codec())]
+    compression: Codec,
 }
 
 /// Read a topic from its beginning and measure how many records a second come.

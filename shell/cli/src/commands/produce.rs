@@ -5,6 +5,7 @@ use crate::scope::Scope;
 use crate::session::{Connection, Session, Unit, pair};
 use crate::table::size;
 use crate::template::from_json;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, ProgressBar};
 use memchr::memmem::{Finder, FinderRev};
@@ -75,8 +76,8 @@ pub struct Produce {
     #[arg(long, default_value = "all")]
     acks: AcksWord,
     /// How batches are compressed
-    #[arg(long, short = 'z', default_value = "none")]
-    compression: CodecWord,
+    #[arg(long, short = 'z', default_value = "none", value_parser = codec())]
+    compression: Codec,
     /// Have the broker make the topic where it is not there, if the broker does so
     #[arg(long)]
     create: bool,
@@ -107,13 +108,10 @@ pub enum AcksWord {
     None,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum CodecWord {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
+/// Reads a codec by the name that `compression.type` has for it.
+pub fn codec() -> impl TypedValueParser<Value = Codec> {
+    let named = |name: String| Codec::ALL.into_iter().find(|codec| codec.name() == name).unwrap_or_default();
+    PossibleValuesParser::new(Codec::ALL.map(Codec::name)).map(named)
 }
 
 impl Produce {
@@ -191,21 +189,9 @@ impl Produce {
 }
 
 /// Files come as fast as they can be read: larger batches than Kafka's default, as far as the topic takes them.
-pub async fn options(
-    session: &Session,
-    topic: &str,
-    acks: AcksWord,
-    compression: CodecWord,
-) -> Result<ProducerOptions, Problem> {
+pub async fn options(session: &Session, topic: &str, acks: AcksWord, codec: Codec) -> Result<ProducerOptions, Problem> {
     let connection = &session.connection;
     let given = ProducerConfig::from_map(connection.of(PRODUCER)).map_err(session.while_doing("reading options"))?;
-    let codec = match compression {
-        CodecWord::None => Codec::None,
-        CodecWord::Gzip => Codec::Gzip,
-        CodecWord::Snappy => Codec::Snappy,
-        CodecWord::Lz4 => Codec::Lz4,
-        CodecWord::Zstd => Codec::Zstd,
-    };
     let acks = match acks {
         AcksWord::All => Acks::All,
         AcksWord::Leader => Acks::Leader,

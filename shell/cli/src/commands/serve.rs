@@ -1,5 +1,6 @@
 //! `vltava serve`: runs a broker in the foreground until it is told to stop.
 
+use crate::problem::Problem;
 use clap::Args;
 use server::Server;
 use server::config::{Config, Options};
@@ -47,7 +48,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub fn run(self) -> Result<(), Vec<String>> {
+    pub fn run(self) -> Result<(), Problem> {
         let environment: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -61,13 +62,14 @@ impl Serve {
             config: self.config,
             set: self.set,
         };
-        let mut config = Config::read(&options, &environment)?;
+        // Each is a line of its own.
+        let wrong = |problems: Vec<String>| Problem::failed(problems.join("\nvltava: "));
+        let mut config = Config::read(&options, &environment).map_err(wrong)?;
         config.signals = true;
-        let one = |problem| vec![problem];
-        logging::start(&self.log_level, self.log_format.unwrap_or(config.log_format)).map_err(one)?;
-        let server = Server::start(config).map_err(one)?;
+        logging::start(&self.log_level, self.log_format.unwrap_or(config.log_format)).map_err(Problem::failed)?;
+        let server = Server::start(config).map_err(Problem::failed)?;
         say_ready(&server);
-        server.wait().map_err(one)
+        server.wait().map_err(Problem::failed)
     }
 }
 

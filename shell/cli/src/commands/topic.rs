@@ -3,9 +3,9 @@
 use super::config::{shown, source};
 use crate::problem::Problem;
 use crate::scope::{Scope, moment, spots};
-use crate::session::{Connection, Session, Trial, pair};
+use crate::session::{Session, Trial, pair};
 use crate::table::{Table, count, size};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,26 +14,18 @@ use vltava_client::{
     ReplicaSize, Resource, Spot, Text, Topic as Known,
 };
 
-/// Create, list, describe, alter and delete topics.
-#[derive(Debug, Args)]
-pub struct Topic {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    Create(Create),
-    List(List),
-    Describe(Describe),
-    Alter(Alter),
-    Offsets(Offsets),
-    DeleteRecords(DeleteRecords),
-    /// Show who has written to partitions lately.
-    Producers(Producers),
-    Delete(Delete),
+actions! {
+    /// Create, list, describe, alter and delete topics.
+    Topic {
+        Create(Create),
+        List(List),
+        Describe(Describe),
+        Alter(Alter),
+        Offsets(Offsets),
+        DeleteRecords(DeleteRecords),
+        Producers(Producers),
+        Delete(Delete),
+    }
 }
 
 /// Create topics.
@@ -146,6 +138,7 @@ struct DeleteRecords {
     trial: Trial,
 }
 
+/// Show who has written to partitions lately.
 #[derive(Debug, Args)]
 struct Producers {
     #[arg(required = true, value_name = "TOPIC[:PARTITIONS]")]
@@ -174,21 +167,6 @@ struct Delete {
     if_exists: bool,
     #[command(flatten)]
     trial: Trial,
-}
-
-impl Topic {
-    pub fn run(self) -> Result<(), Problem> {
-        self.connection.run(async |session| match &self.action {
-            Action::Create(asked) => asked.run(session).await,
-            Action::List(asked) => asked.run(session).await,
-            Action::Describe(asked) => asked.run(session).await,
-            Action::Alter(asked) => asked.run(session).await,
-            Action::Offsets(asked) => asked.run(session).await,
-            Action::DeleteRecords(asked) => asked.run(session).await,
-            Action::Producers(asked) => asked.run(session).await,
-            Action::Delete(asked) => asked.run(session).await,
-        })
-    }
 }
 
 impl Create {
@@ -230,9 +208,9 @@ impl Create {
 
 impl List {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
-        let overview = session.client.overview().await.map_err(session.while_doing("listing topics"))?;
+        let overview = session.ask("listing topics", session.client.overview()).await?;
         let topics = overview.topics.iter().filter(|topic| self.internal || !topic.is_internal);
-        let mut table = Table::new(&["topic", ">partitions", ">replication_factor=REPLICAS", "-id", "-internal"]);
+        let mut table = Table::new("topic, >partitions, >replication_factor=REPLICAS, -id, -internal");
         for topic in topics {
             let (partitions, replicas) = (topic.partitions.len(), replication_factor(topic));
             let (name, id) = (topic.name.as_str(), topic.id.to_string());
@@ -282,15 +260,10 @@ impl Detail<'_> {
     }
 
     fn partitions(&self) -> Table {
-        let mut table = Table::new(&[
-            ">partition",
-            ">leader",
-            "replicas",
-            "isr",
-            ">start_offset=START",
-            ">end_offset=END",
-            "#size_bytes",
-        ]);
+        let mut table = Table::new(
+            ">partition, >leader, replicas, isr, >start_offset=START, >end_offset=END, \
+             #size_bytes",
+        );
         for known in &self.topic.partitions {
             let (start, end) = self.offsets(known);
             let (leader, bytes) = (known.leader.map(|node| node.0), self.size_of(known.index));
@@ -363,9 +336,8 @@ impl Alter {
 impl Offsets {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         let spots = spots(session, &self.scopes).await?;
-        let doing = session.while_doing("asking for offsets");
-        let found = session.client.list_offsets(spots, self.time).await.map_err(doing)?;
-        let mut table = Table::new(&["topic", ">partition", ">offset"]);
+        let found = session.ask("asking for offsets", session.client.list_offsets(spots, self.time)).await?;
+        let mut table = Table::new("topic, >partition, >offset");
         for ((topic, partition), offset) in &found {
             table.row(json!([topic.as_str(), partition.0, offset.map(|offset| offset.0)]));
         }
@@ -394,8 +366,8 @@ impl DeleteRecords {
             let done = crate::problem::all_done("these records were not deleted", each)?;
             after = done.into_iter().map(|(spot, start)| (spot, Some(start))).collect();
         }
-        let count = if self.trial.dry_run { ">offsets=WOULD DELETE" } else { ">offsets=DELETED" };
-        let mut table = Table::new(&["topic", ">partition", ">start_offset=START", count, "-deleted"]);
+        let title = if self.trial.dry_run { "WOULD DELETE" } else { "DELETED" };
+        let mut table = Table::new(&format!("topic, >partition, >start_offset=START, >offsets={title}, -deleted"));
         for (spot, start) in &starts {
             let start = start.unwrap_or(Offset(0));
             let now = after.get(spot).copied().flatten().unwrap_or(start);
@@ -408,18 +380,12 @@ impl DeleteRecords {
 impl Producers {
     async fn run(&self, session: &Session) -> Result<(), Problem> {
         let spots = spots(session, &self.scopes).await?;
-        let each = session.client.producers(spots).await.map_err(session.while_doing("asking who writes"))?;
+        let each = session.ask("asking who writes", session.client.producers(spots)).await?;
         let each = crate::problem::all_done("these partitions do not say who writes", each)?;
-        let mut table = Table::new(&[
-            "topic",
-            ">partition",
-            ">producer_id=PRODUCER",
-            ">epoch",
-            ">last_sequence=SEQUENCE",
-            "-last_timestamp",
-            "+LAST WRITE",
-            ">transaction_start=TRANSACTION",
-        ]);
+        let mut table = Table::new(
+            "topic, >partition, >producer_id=PRODUCER, >epoch, >last_sequence=SEQUENCE, \
+             -last_timestamp, +LAST WRITE, >transaction_start=TRANSACTION",
+        );
         for ((topic, partition), producer) in each.iter().flat_map(|(spot, all)| all.iter().map(move |one| (spot, one)))
         {
             let (since, at) = (producer.transaction_start.map(|offset| offset.0), producer.last_timestamp.0);

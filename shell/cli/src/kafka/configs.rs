@@ -1,6 +1,7 @@
 //! kafka-configs.
 
 use super::given::Given;
+use crate::commands::config::sources;
 use crate::problem::Problem;
 use crate::session::{Session, write_out};
 use vltava_client::{Config, ConfigChange, ConfigSource, Resource, Text};
@@ -20,7 +21,7 @@ const KINDS: [Kind; 5] = [
 ];
 
 pub async fn configs(given: &Given, session: &Session) -> Result<(), Problem> {
-    let action = given.action(&["describe", "alter"])?;
+    let action = given.action("describe alter")?;
     let short = KINDS.iter().find(|(many, one, _)| given.has(one) || (given.has(many) && *many == "client-metrics"));
     let kind = match short {
         Some(kind) => kind,
@@ -42,8 +43,7 @@ pub async fn configs(given: &Given, session: &Session) -> Result<(), Problem> {
             return Err(Problem::usage("kafka-configs: --alter wants --entity-name or --entity-default"));
         }
         None => {
-            let known =
-                session.client.config_resources().await.map_err(session.while_doing("listing what has settings"))?;
+            let known = session.ask("listing what has settings", session.client.config_resources()).await?;
             let of_kind =
                 |known: &Resource| std::mem::discriminant(known) == std::mem::discriminant(&make(Text::default()));
             let all = known.into_iter().filter(of_kind);
@@ -74,7 +74,7 @@ pub async fn configs(given: &Given, session: &Session) -> Result<(), Problem> {
         let is_own = |config: &&Config| given.has("all") || is_own(&resource, config.source);
         known.iter().filter(is_own).for_each(|config| text.push_str(&line(config)));
     }
-    write_out(text.as_bytes())
+    write_out(text)
 }
 
 fn is_own(resource: &Resource, source: ConfigSource) -> bool {
@@ -91,24 +91,10 @@ fn is_own(resource: &Resource, source: ConfigSource) -> bool {
 fn line(config: &Config) -> String {
     let value = |value: &Option<String>| value.clone().unwrap_or("null".to_owned());
     let synonym = |(name, of, source): &(String, Option<String>, ConfigSource)| {
-        format!("{}:{name}={}", source_name(*source), value(of))
+        format!("{}:{name}={}", sources(*source).1, value(of))
     };
     let synonyms = config.synonyms.iter().map(synonym).collect::<Vec<_>>().join(", ");
     format!("  {}={} sensitive={} synonyms={{{synonyms}}}\n", config.name, value(&config.value), config.sensitive)
-}
-
-fn source_name(source: ConfigSource) -> &'static str {
-    match source {
-        ConfigSource::Topic => "DYNAMIC_TOPIC_CONFIG",
-        ConfigSource::Broker => "DYNAMIC_BROKER_CONFIG",
-        ConfigSource::AllBrokers => "DYNAMIC_DEFAULT_BROKER_CONFIG",
-        ConfigSource::BrokerFile => "STATIC_BROKER_CONFIG",
-        ConfigSource::Default => "DEFAULT_CONFIG",
-        ConfigSource::BrokerLogger => "DYNAMIC_BROKER_LOGGER_CONFIG",
-        ConfigSource::ClientMetrics => "DYNAMIC_CLIENT_METRICS_CONFIG",
-        ConfigSource::Group => "DYNAMIC_GROUP_CONFIG",
-        ConfigSource::Other(_) => "UNKNOWN",
-    }
 }
 
 /// What `--add-config a=1,b=[2,3]` and its companions say.

@@ -88,14 +88,14 @@ impl Given {
         self.one(name).map(|value| value.parse().map_err(|_| wrong(value))).transpose()
     }
 
-    /// The one of these that was given.
-    pub fn action(&self, names: &[&'static str]) -> Result<&'static str, Problem> {
-        let mut found = names.iter().filter(|name| self.has(name));
+    /// The one of these, which have blanks between them, that was given.
+    pub fn action(&self, names: &'static str) -> Result<&'static str, Problem> {
+        let mut found = names.split(' ').filter(|name| self.has(name));
         match (found.next(), found.next()) {
             (Some(name), None) => Ok(name),
             _ => {
-                let names = names.iter().map(|name| format!("--{name}")).collect::<Vec<_>>().join(", ");
-                Err(Problem::usage(format!("{}: give exactly one of {names}", self.tool)))
+                let names = names.replace(' ', ", --");
+                Err(Problem::usage(format!("{}: give exactly one of --{names}", self.tool)))
             }
         }
     }

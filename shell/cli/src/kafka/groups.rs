@@ -14,7 +14,7 @@ pub const GROUPS: &str = "list describe delete reset-offsets delete-offsets grou
     from-file= execute dry-run export";
 
 pub async fn groups(given: &Given, session: &Session) -> Result<(), Problem> {
-    let action = given.action(&["list", "describe", "delete", "reset-offsets", "delete-offsets"])?;
+    let action = given.action("list describe delete reset-offsets delete-offsets")?;
     if action == "list" {
         return list(given, session).await;
     }
@@ -32,10 +32,14 @@ pub async fn groups(given: &Given, session: &Session) -> Result<(), Problem> {
             "reset-offsets" => reset(given, session, name).await?,
             "delete-offsets" => delete_offsets(given, session, name).await?,
             _ => {
-                let doing = session.while_doing(format!(
-                    "Error: Deletion of some consumer groups failed:\n* Group '{name}' could not be deleted"
-                ));
-                session.client.delete_group(name.as_str()).await.map_err(doing)?;
+                session
+                    .ask(
+                        format!(
+                            "Error: Deletion of some consumer groups failed:\n* Group '{name}' could not be deleted"
+                        ),
+                        session.client.delete_group(name.as_str()),
+                    )
+                    .await?;
                 deleted.push(format!("'{name}'"));
             }
         }
@@ -44,7 +48,7 @@ pub async fn groups(given: &Given, session: &Session) -> Result<(), Problem> {
         return Ok(());
     }
     let names = deleted.join(", ");
-    write_out(format!("Deletion of requested consumer groups ({names}) was successful.\n").as_bytes())
+    write_out(format!("Deletion of requested consumer groups ({names}) was successful.\n"))
 }
 
 async fn list(given: &Given, session: &Session) -> Result<(), Problem> {
@@ -62,10 +66,10 @@ async fn list(given: &Given, session: &Session) -> Result<(), Problem> {
     let mut rows: Vec<Vec<String>> = rows.into_iter().map(row).collect();
     if !has_state && !has_type {
         rows.remove(0);
-        return write_out(rows.iter().map(|row| format!("{}\n", row[0])).collect::<String>().as_bytes());
+        return write_out(rows.iter().map(|row| format!("{}\n", row[0])).collect::<String>());
     }
     let width = rows.iter().map(|row| row[0].len()).chain([15]).max().unwrap_or(0) + 10;
-    write_out(columns(&[width, 20, 20][..rows[0].len()], &rows).as_bytes())
+    write_out(columns(&[width, 20, 20][..rows[0].len()], &rows))
 }
 
 /// Lines of cells, each at least as wide as given and as its column, as Kafka's tool aligns them.
@@ -89,8 +93,7 @@ async fn describe(given: &Given, session: &Session, name: &str) -> Result<(), Pr
     let known = &progress.group;
     let text = if given.has("state") {
         let node = progress.coordinator;
-        let overview =
-            session.client.overview().await.map_err(session.while_doing("asking where the coordinator is"))?;
+        let overview = session.ask("asking where the coordinator is", session.client.overview()).await?;
         let broker = overview.brokers.iter().find(|broker| broker.node == node);
         let place = broker.map_or(String::new(), |broker| format!("{}:{}  ({node})", broker.host, broker.port));
         let (assignor, count) = (known.assignor.as_str(), known.members.len().to_string());
@@ -99,18 +102,8 @@ async fn describe(given: &Given, session: &Session, name: &str) -> Result<(), Pr
     } else if given.has("members") {
         members(given, name, &known.members)
     } else {
-        let titles = [
-            "GROUP",
-            "TOPIC",
-            "PARTITION",
-            "CURRENT-OFFSET",
-            "LOG-END-OFFSET",
-            "LAG",
-            "CONSUMER-ID",
-            "HOST",
-            "CLIENT-ID",
-        ];
-        let mut rows = vec![row(titles)];
+        let titles = "GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID";
+        let mut rows = vec![titles.split(' ').map(ToOwned::to_owned).collect()];
         for ((topic, partition), numbers, reader) in progress.rows() {
             let [committed, end, lag] =
                 numbers.map(|number| number.map_or("-".to_owned(), |number| number.to_string()));
@@ -125,7 +118,7 @@ async fn describe(given: &Given, session: &Session, name: &str) -> Result<(), Pr
         _ => String::new(),
     };
     let text = if known.members.is_empty() && given.has("members") { String::new() } else { format!("\n{text}") };
-    write_out(format!("{idle}{text}").as_bytes())
+    write_out(format!("{idle}{text}"))
 }
 
 fn members(given: &Given, name: &str, members: &[GroupMember]) -> String {
@@ -171,18 +164,9 @@ async fn reset(given: &Given, session: &Session, name: &str) -> Result<(), Probl
         shift_by: given.read_one("shift-by")?,
         from_file: given.one("from-file").map(Into::into),
     };
-    given.action(&[
-        "to-earliest",
-        "to-latest",
-        "to-current",
-        "to-offset",
-        "to-datetime",
-        "by-duration",
-        "shift-by",
-        "from-file",
-    ])?;
+    given.action("to-earliest to-latest to-current to-offset to-datetime by-duration shift-by from-file")?;
     if aim.from_file.is_none() {
-        given.action(&["topic", "all-topics"])?;
+        given.action("topic all-topics")?;
     }
     check_group(session, name, &mut Vec::new()).await?;
     let plan = plan(session, name, &scopes(given)?, &aim).await?;
@@ -195,20 +179,20 @@ async fn reset(given: &Given, session: &Session, name: &str) -> Result<(), Probl
         let group = if given.all("group").count() == 1 { String::new() } else { format!("{name},") };
         let lines =
             plan.iter().map(|((topic, partition), change)| format!("{group}{topic},{partition},{}\n", change.to));
-        return write_out((lines.collect::<String>() + "\n").as_bytes());
+        return write_out(lines.collect::<String>() + "\n");
     }
     let mut rows = vec![row(["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"])];
     for ((topic, partition), change) in &plan {
         rows.push(row([name, topic, &partition.to_string(), &change.to.to_string()]));
     }
-    write_out(format!("\n{}", columns(&[15, 15, 10, 0], &rows)).as_bytes())
+    write_out(format!("\n{}", columns(&[15, 15, 10, 0], &rows)))
 }
 
 async fn delete_offsets(given: &Given, session: &Session, name: &str) -> Result<(), Problem> {
     given.need("topic")?;
     let spots = spots(session, &scopes(given)?).await?;
-    let doing = session.while_doing(format!("deleting offsets of group `{name}`"));
-    let each = session.client.delete_offsets(name, spots).await.map_err(doing)?;
+    let each =
+        session.ask(format!("deleting offsets of group `{name}`"), session.client.delete_offsets(name, spots)).await?;
     let failed = each.iter().filter(|(_, result)| result.is_err()).count();
     let head = match failed {
         0 => format!("Request succeeded for deleting offsets from group {name}."),
@@ -219,6 +203,6 @@ async fn delete_offsets(given: &Given, session: &Session, name: &str) -> Result<
         let status = result.as_ref().map_or_else(|why| format!("Error: {why}"), |()| "Successful".to_owned());
         rows.push(row([topic, &partition.to_string(), &status]));
     }
-    write_out(format!("{head}\n\n{}", columns(&[15, 10, 15], &rows)).as_bytes())?;
+    write_out(format!("{head}\n\n{}", columns(&[15, 10, 15], &rows)))?;
     if failed == 0 { Ok(()) } else { Err(Problem::failed(format!("{failed} offsets were not deleted"))) }
 }

@@ -17,7 +17,7 @@ pub const ELECTION: &str = "election-type= topic= partition= all-topic-partition
 pub const LOG_DIRS: &str = "describe topic-list= broker-list=";
 
 pub async fn reassign(given: &Given, session: &Session) -> Result<(), Problem> {
-    let action = given.action(&["generate", "execute", "verify", "cancel", "list"])?;
+    let action = given.action("generate execute verify cancel list")?;
     let survey = Survey::take(session).await?;
     match action {
         "generate" => generate(given, &survey),
@@ -88,12 +88,9 @@ fn generate(given: &Given, survey: &Survey) -> Result<(), Problem> {
         ((Text::from(known.topic.as_str()), PartitionIndex(known.index)), to.clone())
     });
     let (now, next) = (current(survey, |(topic, _)| topics.contains(topic.as_str())), file_of(proposed));
-    write_out(
-        format!(
-            "Current partition replica assignment\n{now}\n\nProposed partition reassignment configuration\n{next}\n"
-        )
-        .as_bytes(),
-    )
+    write_out(format!(
+        "Current partition replica assignment\n{now}\n\nProposed partition reassignment configuration\n{next}\n"
+    ))
 }
 
 fn list(survey: &Survey) -> Result<(), Problem> {
@@ -110,7 +107,7 @@ fn list(survey: &Survey) -> Result<(), Problem> {
         true => "No partition reassignments found.\n".to_owned(),
         false => format!("Current partition reassignments:\n{}", survey.moving.iter().map(line).collect::<String>()),
     };
-    write_out(text.as_bytes())
+    write_out(text)
 }
 
 async fn execute(given: &Given, session: &Session, survey: &Survey) -> Result<(), Problem> {
@@ -141,10 +138,10 @@ async fn execute(given: &Given, session: &Session, survey: &Survey) -> Result<()
     let names = targets.keys().map(name).collect::<Vec<_>>().join(",");
     let plural = if targets.len() == 1 { "" } else { "s" };
     let asked = targets.into_iter().map(|(spot, nodes)| (spot, Some(nodes))).collect();
-    let refused = session.client.reassign(asked).await.map_err(session.while_doing("moving replicas"))?;
+    let refused = session.ask("moving replicas", session.client.reassign(asked)).await?;
     refuse("Error reassigning partition(s)", &refused)?;
     text.push_str(&format!("Successfully started partition reassignment{plural} for {names}\n"));
-    write_out(text.as_bytes())
+    write_out(text)
 }
 
 fn refuse(what: &str, refused: &[(Spot, vltava_client::Refused)]) -> Result<(), Problem> {
@@ -156,7 +153,7 @@ async fn cancel(given: &Given, session: &Session, survey: &Survey) -> Result<(),
     let going: Vec<Spot> = targets(given)?.into_keys().filter(|spot| survey.moving.contains_key(spot)).collect();
     let names = going.iter().map(name).collect::<Vec<_>>().join(",");
     let asked = going.iter().map(|spot| (spot.clone(), None)).collect();
-    let refused = session.client.reassign(asked).await.map_err(session.while_doing("taking back moves"))?;
+    let refused = session.ask("taking back moves", session.client.reassign(asked)).await?;
     refuse("Error cancelling partition reassignments", &refused)?;
     let text = match going.len() {
         0 => "None of the specified partition reassignments are active.\n".to_owned(),
@@ -188,7 +185,7 @@ async fn verify(given: &Given, session: &Session, survey: &Survey) -> Result<(),
         });
     }
     if !is_done {
-        return write_out(text.as_bytes());
+        return write_out(text);
     }
     clear(given, session, survey, targets.into_keys(), text).await
 }
@@ -214,7 +211,7 @@ async fn clear(
             "\nClearing broker-level throttles on {brokers}\nClearing topic-level throttles on {names}\n"
         ));
     }
-    write_out(text.as_bytes())
+    write_out(text)
 }
 
 pub async fn election(given: &Given, session: &Session) -> Result<(), Problem> {
@@ -237,8 +234,7 @@ pub async fn election(given: &Given, session: &Session) -> Result<(), Problem> {
         let partition = given.read_one("partition")?.ok_or_else(|| Problem::usage("--partition is missing"))?;
         Some(vec![(Text::from(given.need("topic")?), PartitionIndex(partition))])
     };
-    let each =
-        session.client.elect_leaders(is_unclean, spots).await.map_err(session.while_doing("electing leaders"))?;
+    let each = session.ask("electing leaders", session.client.elect_leaders(is_unclean, spots)).await?;
     let (mut elected, mut needless, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for (spot, result) in each {
         match result {
@@ -257,13 +253,13 @@ pub async fn election(given: &Given, session: &Session) -> Result<(), Problem> {
     if !needless.is_empty() {
         text.push_str(&format!("Valid replica already elected for partitions {}\n", needless.join(", ")));
     }
-    write_out(text.as_bytes())?;
+    write_out(text)?;
     refuse("Error completing leader election", &failed)
 }
 
 pub async fn log_dirs(given: &Given, session: &Session) -> Result<(), Problem> {
-    given.action(&["describe"])?;
-    let overview = session.client.overview().await.map_err(session.while_doing("asking which brokers there are"))?;
+    given.action("describe")?;
+    let overview = session.ask("asking which brokers there are", session.client.overview()).await?;
     let (topics, asked) = (given.list("topic-list"), given.list("broker-list"));
     let mut brokers = Vec::new();
     let mut names = Vec::new();
@@ -271,8 +267,9 @@ pub async fn log_dirs(given: &Given, session: &Session) -> Result<(), Problem> {
         if !asked.is_empty() && !asked.contains(&node.to_string().as_str()) {
             continue;
         }
-        let doing = session.while_doing(format!("asking broker {node} for its log directories"));
-        let dirs = session.client.log_dirs(node, None).await.map_err(doing)?;
+        let dirs = session
+            .ask(format!("asking broker {node} for its log directories"), session.client.log_dirs(node, None))
+            .await?;
         let dirs = dirs.iter().map(|dir| {
             let here = dir.replicas.iter().filter(|known| topics.is_empty() || topics.contains(&known.spot.0.as_str()));
             let replica = |known: &vltava_client::ReplicaSize| {
@@ -285,8 +282,7 @@ pub async fn log_dirs(given: &Given, session: &Session) -> Result<(), Problem> {
         names.push(node.to_string());
     }
     let (names, found) = (names.join(","), json!({ "brokers": brokers, "version": 1 }));
-    write_out(
-        format!("Querying brokers for log directories information\nReceived log directory information from brokers {names}\n{found}\n")
-            .as_bytes(),
-    )
+    write_out(format!(
+        "Querying brokers for log directories information\nReceived log directory information from brokers {names}\n{found}\n"
+    ))
 }

@@ -17,12 +17,12 @@ pub const OFFSETS: &str = "topic= partitions= topic-partitions= time= exclude-in
 pub const DELETE_RECORDS: &str = "offset-json-file=";
 
 pub async fn topics(given: &Given, session: &Session) -> Result<(), Problem> {
-    let action = given.action(&["create", "list", "describe", "delete", "alter"])?;
+    let action = given.action("create list describe delete alter")?;
     if action == "create" {
         return create(given, session).await;
     }
     let pattern = given.pattern("topic")?;
-    let overview = session.client.overview().await.map_err(session.while_doing("listing topics"))?;
+    let overview = session.ask("listing topics", session.client.overview()).await?;
     let is_wanted = |topic: &&Topic| {
         let is_named = pattern.as_ref().is_none_or(|pattern| pattern.is_match(&topic.name));
         let has_id = given.one("topic-id").is_none_or(|id| topic.id.to_string() == id);
@@ -43,19 +43,24 @@ pub async fn topics(given: &Given, session: &Session) -> Result<(), Problem> {
             "describe" => text.push_str(&describe(given, session, topic).await?),
             "delete" => {
                 given.need("topic")?;
-                let doing = session.while_doing(format!("deleting topic `{}`", topic.name));
-                session.client.delete_topic(topic.name.clone()).await.map_err(doing)?;
+                session
+                    .ask(format!("deleting topic `{}`", topic.name), session.client.delete_topic(topic.name.clone()))
+                    .await?;
             }
             _ => {
                 given.need("topic")?;
                 let total = given.read_one("partitions")?;
                 let total = total.ok_or_else(|| Problem::usage("kafka-topics: --alter wants --partitions"))?;
-                let doing = session.while_doing("Error while executing topic command ");
-                session.client.create_partitions(topic.name.clone(), total, false).await.map_err(doing)?;
+                session
+                    .ask(
+                        "Error while executing topic command ",
+                        session.client.create_partitions(topic.name.clone(), total, false),
+                    )
+                    .await?;
             }
         }
     }
-    write_out(text.as_bytes())
+    write_out(text)
 }
 
 async fn create(given: &Given, session: &Session) -> Result<(), Problem> {
@@ -79,14 +84,15 @@ async fn create(given: &Given, session: &Session) -> Result<(), Problem> {
         Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) && given.has("if-not-exists") => Ok(()),
         done => {
             done.map_err(session.while_doing("Error while executing topic command "))?;
-            write_out(format!("Created topic {name}.\n").as_bytes())
+            write_out(format!("Created topic {name}.\n"))
         }
     }
 }
 
 async fn describe(given: &Given, session: &Session, topic: &Topic) -> Result<String, Problem> {
-    let doing = session.while_doing(format!("describing topic `{}`", topic.name));
-    let configs = session.client.configs(Resource::Topic(topic.name.clone())).await.map_err(doing)?;
+    let configs = session
+        .ask(format!("describing topic `{}`", topic.name), session.client.configs(Resource::Topic(topic.name.clone())))
+        .await?;
     let min_isr = configs.iter().find(|config| config.name == "min.insync.replicas");
     let min_isr = min_isr.and_then(|config| config.value.as_ref()?.parse().ok()).unwrap_or(1);
     let own = configs.iter().filter(|config| config.source == ConfigSource::Topic);
@@ -141,7 +147,7 @@ pub async fn offsets(given: &Given, session: &Session) -> Result<(), Problem> {
     } else {
         let pattern = given.pattern("topic")?;
         let numbers = given.list("partitions");
-        let overview = session.client.overview().await.map_err(session.while_doing("listing topics"))?;
+        let overview = session.ask("listing topics", session.client.overview()).await?;
         let named =
             overview.topics.iter().filter(|topic| pattern.as_ref().is_none_or(|pattern| pattern.is_match(&topic.name)));
         for topic in named.filter(|topic| !(topic.is_internal && given.has("exclude-internal-topics"))) {
@@ -153,9 +159,9 @@ pub async fn offsets(given: &Given, session: &Session) -> Result<(), Problem> {
     if found.is_empty() {
         return Err(Problem::missing("Could not match any topic-partitions with the specified filters"));
     }
-    let offsets = session.client.list_offsets(found, at).await.map_err(session.while_doing("asking for offsets"))?;
+    let offsets = session.ask("asking for offsets", session.client.list_offsets(found, at)).await?;
     let line = |((topic, index), offset): (&Spot, &Option<Offset>)| Some(format!("{topic}:{index}:{}\n", (*offset)?));
-    write_out(offsets.iter().filter_map(line).collect::<String>().as_bytes())
+    write_out(offsets.iter().filter_map(line).collect::<String>())
 }
 
 pub async fn delete_records(given: &Given, session: &Session) -> Result<(), Problem> {
@@ -168,14 +174,14 @@ pub async fn delete_records(given: &Given, session: &Session) -> Result<(), Prob
         before.insert(spot, Some(Offset(offset)).filter(|offset| offset.0 >= 0));
     }
     write_out(b"Executing records delete operation\n")?;
-    let each = session.client.delete_records(before).await.map_err(session.while_doing("deleting records"))?;
+    let each = session.ask("deleting records", session.client.delete_records(before)).await?;
     let mut text = "Records delete operation completed:\n".to_owned();
     for (spot, result) in &each {
         let became =
             result.as_ref().map_or_else(|why| format!("error: {why}"), |start| format!("low_watermark: {start}"));
         text.push_str(&format!("partition: {}\t{became}\n", crate::survey::name(spot)));
     }
-    write_out(text.as_bytes())?;
+    write_out(text)?;
     all_done("these records were not deleted", each).map(drop)
 }
 

@@ -49,33 +49,22 @@ impl LogDirs {
         let mut all = Vec::new();
         for node in survey.living().into_iter().filter(|node| self.brokers.is_empty() || self.brokers.contains(&node.0))
         {
-            let doing = session.while_doing(format!("asking broker {node} for its log directories"));
-            let dirs = session.client.log_dirs(node, None).await.map_err(doing)?;
+            let dirs = session
+                .ask(format!("asking broker {node} for its log directories"), session.client.log_dirs(node, None))
+                .await?;
             all.extend(dirs.into_iter().map(|dir| (node, dir)));
         }
-        let columns = [
-            "broker",
-            "log_dir=DIRECTORY",
-            "error",
-            "+REPLICAS",
-            "#size_bytes",
-            "#usable_bytes=FREE",
-            "#total_bytes=DISK",
-            "-replicas",
-        ];
-        let mut dirs = Table::new(&columns);
-        let mut replicas = Table::new(&[
-            ">broker",
-            "topic",
-            ">partition",
-            "#size_bytes",
-            ">offset_lag=LAG",
-            "is_future=COMING",
-            "log_dir=DIRECTORY",
-        ]);
+        let mut dirs = Table::new(
+            "broker, log_dir=DIRECTORY, error, +REPLICAS, #size_bytes, #usable_bytes=FREE, \
+             #total_bytes=DISK, -replicas",
+        );
+        let mut replicas = Table::new(
+            ">broker, topic, >partition, #size_bytes, >offset_lag=LAG, is_future=COMING, \
+             log_dir=DIRECTORY",
+        );
         for (node, dir) in &all {
             let bytes = dir.replicas.iter().map(|known| known.size_bytes).fold(0, u64::saturating_add);
-            let mut here = Table::new(&["topic", "partition", "size_bytes", "offset_lag", "is_future"]);
+            let mut here = Table::new("topic, partition, size_bytes, offset_lag, is_future");
             for ReplicaSize { spot: (topic, part), size_bytes, offset_lag, is_future } in &dir.replicas {
                 here.row(json!([topic.as_str(), part.0, size_bytes, offset_lag, is_future]));
                 replicas.row(json!([node.0, topic.as_str(), part.0, size_bytes, offset_lag, is_future, dir.path]));

@@ -109,8 +109,8 @@ impl View<'_> {
 }
 
 fn voters(quorum: &Quorum) -> Table {
-    let columns = ["role=QUORUM", ">lag", "+CAUGHT UP", "directory", "-end_offset", "-last_caught_up"];
-    let mut table = Table::new(&[&[">node"], &columns[..]].concat());
+    let columns = ">node, role=QUORUM, >lag, +CAUGHT UP, directory, -end_offset, -last_caught_up";
+    let mut table = Table::new(columns);
     let leader = quorum.voters.iter().find(|voter| Some(voter.node) == quorum.leader);
     // By the leader's clock, with which the others' moments were taken.
     let now = leader.and_then(|leader| leader.last_fetch);

@@ -39,8 +39,8 @@ impl ElectLeaders {
         let due: Vec<Spot> = due.map(|(spot, _, _)| spot).collect();
         let names: Vec<String> = due.iter().map(name).collect();
         if !self.trial.dry_run && !due.is_empty() {
-            let doing = session.while_doing("electing leaders");
-            let mut each = session.client.elect_leaders(self.unclean, Some(due)).await.map_err(doing)?;
+            let mut each =
+                session.ask("electing leaders", session.client.elect_leaders(self.unclean, Some(due))).await?;
             each.retain(|(_, result)| !result.as_ref().is_err_and(|why| why.code == ErrorCode::ELECTION_NOT_NEEDED));
             all_done("these partitions got no other leader", each)?;
         }

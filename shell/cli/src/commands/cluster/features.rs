@@ -51,14 +51,15 @@ impl Features {
                 (true, false) => FeatureChange::SafeDowngrade,
                 (true, true) => FeatureChange::UnsafeDowngrade,
             };
-            let doing = session.while_doing("changing features");
-            session.client.update_features(levels, change, self.trial.dry_run).await.map_err(doing)?;
+            session
+                .ask("changing features", session.client.update_features(levels, change, self.trial.dry_run))
+                .await?;
             if self.trial.dry_run {
                 return session.did(self.trial, ["change", "changed"], "these features", json!({}));
             }
             known = ask().await?;
         }
-        let mut table = Table::new(&["feature", ">level", ">lowest", ">highest"]);
+        let mut table = Table::new("feature, >level, >lowest, >highest");
         for (name, Feature { level, supported: (low, high) }) in &known.features {
             table.row(json!([name, level, low, high]));
         }

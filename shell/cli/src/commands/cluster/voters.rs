@@ -97,7 +97,7 @@ impl AddVoter {
             };
             return Ok(VoterListener { name, host: Text::from(host.as_str()), port });
         }
-        let roster = session.client.roster().await.map_err(session.while_doing("asking where the node is"))?;
+        let roster = session.ask("asking where the node is", session.client.roster()).await?;
         let known = roster.brokers.iter().find(|registered| registered.broker.node.0 == self.node);
         let Some(known) = known.filter(|registered| !registered.broker.host.is_empty()) else {
             let node = self.node;

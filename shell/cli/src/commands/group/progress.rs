@@ -49,7 +49,7 @@ impl Progress {
     }
 
     fn partitions(&self) -> Table {
-        let mut table = Table::new(&["topic", ">partition", ">committed", ">end_offset=END", ">lag", "member"]);
+        let mut table = Table::new("topic, >partition, >committed, >end_offset=END, >lag, member");
         for ((topic, partition), [committed, end, lag], reader) in self.rows() {
             table.row(json!([topic.as_str(), partition.0, committed, end, lag, reader.map(|member| &member.id)]));
         }
@@ -57,7 +57,7 @@ impl Progress {
     }
 
     fn members(&self) -> Table {
-        let mut table = Table::new(&["member", "client", "host", "+PARTITIONS", "-instance", "-assignment"]);
+        let mut table = Table::new("member, client, host, +PARTITIONS, -instance, -assignment");
         for member in &self.group.members {
             let spots = member.assignment.iter();
             let spots: Value =

@@ -108,7 +108,7 @@ impl Reset {
     }
 
     fn print(&self, session: &Session, plan: &Plan, notes: &[String]) -> Result<(), Problem> {
-        let mut table = Table::new(&["topic", ">partition", ">from", ">to", ">lag", "-clamped", "+NOTE"]);
+        let mut table = Table::new("topic, >partition, >from, >to, >lag, -clamped, +NOTE");
         for ((topic, partition), change) in plan {
             let note = match (change.is_clamped, change.from) {
                 (true, _) => "the nearest offset that is there",
@@ -139,7 +139,7 @@ pub async fn check_group(session: &Session, group: &str, notes: &mut Vec<String>
         Ok(known) if !known.members.is_empty() => Err(occupied(&known)),
         Ok(_) => Ok(()),
         Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => {
-            let known = session.client.groups().await.map_err(session.while_doing("listing groups"))?;
+            let known = session.ask("listing groups", session.client.groups()).await?;
             let meant = nearest(group, known.iter().map(|known| known.id.as_str()));
             let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
             notes.push(format!("there is no group `{group}` yet, and this makes it{meant}"));
@@ -163,8 +163,8 @@ pub async fn plan(session: &Session, group: &str, scopes: &[Scope], aim: &Aim) -
     let mut plan = Plan::new();
     for some in spots.chunks(AT_ONCE) {
         let ask = async |at| {
-            let doing = session.while_doing("asking where partitions begin and end");
-            session.client.list_offsets(some.iter().cloned(), at).await.map_err(doing)
+            let asked = session.client.list_offsets(some.iter().cloned(), at);
+            session.ask("asking where partitions begin and end", asked).await
         };
         let (starts, ends) = (ask(OffsetAt::Earliest).await?, ask(OffsetAt::Latest).await?);
         let ago = aim.by_duration.map(|ms| Timestamp(session.client.wall().0.saturating_sub(ms).max(0)));
@@ -213,8 +213,7 @@ pub async fn execute(session: &Session, group: &str, plan: &Plan) -> Result<(), 
     let all: Vec<(Spot, Offset)> = plan.iter().map(|(spot, change)| (spot.clone(), change.to)).collect();
     for (place, some) in all.chunks(AT_ONCE).enumerate() {
         let doing = format!("setting offsets of group `{group}`, of which {} are set", place * AT_ONCE);
-        let done = session.client.alter_offsets(group, some.iter().cloned().collect()).await;
-        done.map_err(session.while_doing(doing))?;
+        session.ask(doing, session.client.alter_offsets(group, some.iter().cloned().collect())).await?;
         bar.inc(some.len() as u64);
     }
     bar.finish_and_clear();
