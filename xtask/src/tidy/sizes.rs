@@ -9,7 +9,7 @@ use std::path::Path;
 
 const FILE_LINES_MAX: usize = 1_000;
 const FUNCTION_LINES_MAX: usize = 70;
-const PRODUCT_LINES_MAX: usize = 62_000;
+const PRODUCT_LINES_MAX: usize = 60_000;
 
 /// Where what is over its limit is listed: `SIZE PATH` for a file, `SIZE PATH fn NAME` for a function.
 const RATCHET: &str = "xtask/ratchet.txt";
