@@ -121,9 +121,7 @@ impl<D: Disk> Shard<D> {
 
     fn fetch_from(&mut self, leader: NodeId) {
         let now = self.now.at;
-        let Some(fetcher) = self.fetchers.get(&leader) else {
-            return;
-        };
+        let Some(fetcher) = self.fetchers.get(&leader) else { return };
         if fetcher.busy || self.stopping || fetcher.retry_at.is_some_and(|at| at > now) {
             return;
         }
@@ -134,9 +132,7 @@ impl<D: Disk> Shard<D> {
         let Some(to) = self.broker_address(leader) else {
             return self.pause_fetcher(leader);
         };
-        let Some(request) = self.fetch_request(leader) else {
-            return;
-        };
+        let Some(request) = self.fetch_request(leader) else { return };
         let wait_ms = self.settings.unsigned("replica.fetch.wait.max.ms");
         let question = Question {
             to: &to,
@@ -217,9 +213,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn fetch_answered(&mut self, leader: NodeId, answer: Result<FetchResponse, Unanswered>) {
-        let Some(fetcher) = self.fetchers.get_mut(&leader) else {
-            return;
-        };
+        let Some(fetcher) = self.fetchers.get_mut(&leader) else { return };
         fetcher.busy = false;
         let response = match answer {
             Ok(response) => response,
@@ -270,9 +264,7 @@ impl<D: Disk> Shard<D> {
         };
         let asked = part.asked;
         let now = self.now;
-        let Some(replica) = self.partitions.replica(partition) else {
-            return;
-        };
+        let Some(replica) = self.partitions.replica(partition) else { return };
         let position = replica.fetch_position();
         if self.moves.get(&partition).is_some_and(Move::is_held) {
             return self.pause_part(leader, partition);
@@ -297,9 +289,7 @@ impl<D: Disk> Shard<D> {
             Some(Records::Bytes(bytes)) => bytes,
             Some(Records::External { .. }) | None => bytes::Bytes::new(),
         };
-        let Some(asked) = asked else {
-            return;
-        };
+        let Some(asked) = asked else { return };
         let high_watermark = Offset(data.high_watermark);
         let appended = replica.append_fetched(
             now,
