@@ -47,6 +47,9 @@ struct Facts {
     keys: BTreeMap<Id, Option<Vec<u8>>>,
     /// Where records lay that are stored again.
     repeated: BTreeMap<Offset, Id>,
+    /// Where DeleteRecords let it begin. A replica that begins there has forgotten what producers had sent before, also
+    /// where a power loss lets another begin earlier again.
+    deleted: Offset,
 }
 
 impl Facts {
@@ -377,6 +380,12 @@ impl Oracle {
         );
     }
 
+    /// DeleteRecords said that a partition begins at `low`.
+    pub fn deleted(&mut self, spot: Spot, low: Offset) {
+        let facts = self.facts.entry(spot).or_default();
+        facts.deleted = facts.deleted.max(low);
+    }
+
     /// A consumer from the beginning read a record at the end of all.
     pub fn remains(&mut self, spot: &Spot, record: &ConsumedRecord) {
         let key = record.key.as_ref().map(|key| key.to_vec());
@@ -397,7 +406,7 @@ impl Oracle {
                 continue;
             };
             assert!(nature.trimmed || start == Offset::ZERO, "{topic}-{partition} begins at {start}");
-            let repeated = facts.repeated.range(start..).next();
+            let repeated = facts.repeated.range(start.max(facts.deleted)..).next();
             assert!(repeated.is_none(), "{topic}-{partition} from {start} on has {repeated:?} and again later");
             let empty = BTreeMap::new();
             let last = self.last.get(spot).unwrap_or(&empty);

@@ -4,7 +4,7 @@ use super::SharedOracle;
 use crate::host::Host;
 use client::{Admin, Failure, Options, Target};
 use std::collections::BTreeMap;
-use types::{ErrorCode, Instant, Now, Rng, Text};
+use types::{ErrorCode, Instant, Now, Offset, PartitionIndex, Rng, Text};
 use wire::alter_configs_request::{AlterConfigsResource as OldResource, AlterableConfig as OldConfig};
 use wire::create_partitions_request::CreatePartitionsTopic;
 use wire::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -231,6 +231,14 @@ impl Administrator {
     }
 
     fn answered(&mut self, doing: &Doing, response: &Response) {
+        if let Response::DeleteRecords(response) = response {
+            for topic in &response.topics {
+                for one in topic.partitions.iter().filter(|one| one.low_watermark >= 0) {
+                    let spot = (topic.name.clone(), PartitionIndex(one.partition_index));
+                    self.oracle.borrow_mut().deleted(spot, Offset(one.low_watermark));
+                }
+            }
+        }
         let codes = codes(response);
         match doing {
             Doing::Create(topic) => {
