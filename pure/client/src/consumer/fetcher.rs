@@ -202,21 +202,21 @@ impl Fetcher {
     /// Hands over at most `room` records of one partition. Says too whether there is room for more now.
     pub fn poll(&mut self, room: usize, events: &mut VecDeque<ConsumerEvent>) -> (Option<Consumed>, bool) {
         let mut has_room = false;
-        let half_bytes = self.enough_bytes(usize::MAX);
+        let least_bytes = self.enough_bytes(usize::MAX);
         while let Some(spot) = self.turn.front() {
             let track = self.tracks.get_mut(spot).filter(|track| !track.is_paused && track.state != State::Stuck);
             let Some(track) = track.filter(|track| !track.queue.is_empty()) else {
                 self.turn.pop_front();
                 continue;
             };
-            let was_full = track.is_full(half_bytes);
+            let was_full = track.is_full(least_bytes);
             let before = track.position;
             let mut records = Vec::new();
             let buffer = track.queue.front_mut().expect("it has one");
             let read = buffer.read(&mut track.position, room, &mut records);
             let Ends { high_watermark, log_start_offset, asked_at, .. } = buffer.ends;
             let (spot, position) = (spot.clone(), track.position.offset);
-            has_room |= was_full && !track.is_full(half_bytes);
+            has_room |= was_full && !track.is_full(least_bytes);
             match read {
                 Ok(false) => {}
                 Ok(true) => {
@@ -267,7 +267,9 @@ impl Fetcher {
         let mut fetches: BTreeMap<NodeId, BTreeMap<Spot, Ask>> = BTreeMap::new();
         // Nodes with partitions that have enough, and those whose others are known to have more.
         let (mut full, mut ready): (BTreeMap<NodeId, usize>, BTreeSet<NodeId>) = Default::default();
-        let buffered_bytes = self.buffered_bytes();
+        // What is paused may wait for long, and must not keep the others from being read.
+        let read = self.tracks.values().filter(|track| !track.is_paused && track.state == State::At);
+        let buffered_bytes = read.map(Track::buffered_bytes).sum();
         let enough_bytes = self.enough_bytes(buffered_bytes);
         for (spot, track) in &mut self.tracks {
             let topic = scene.cluster.topic(&spot.0);

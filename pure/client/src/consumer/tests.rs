@@ -491,6 +491,23 @@ fn of_many_partitions_those_are_fetched_that_are_read_by_half_and_have_more() {
 }
 
 #[test]
+fn what_is_paused_keeps_nothing_else_from_being_read() {
+    let one = batch(at(0), &["x"]).len();
+    let fetch_bytes_max = i32::try_from(one * 30).expect("small");
+    let mut fake = Fake::new(ConsumerOptions { fetch_bytes_max, ..Default::default() });
+    (fake.log, fake.partitions) = (0..1000, 4);
+    let spot = |partition| -> Spot { ("a".into(), PartitionIndex(partition)) };
+    fake.engine.assign(fake.now(), (0..4).map(|partition| (spot(partition), Some(Offset(0)))));
+    fake.pass(50);
+    for partition in 0..3 {
+        assert!(fake.engine.pause(fake.now(), &spot(partition), true));
+    }
+    assert_eq!(fake.poll(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    fake.pass(50);
+    assert_eq!(fake.poll().first(), Some(&10));
+}
+
+#[test]
 fn pausing_keeps_records_and_seeking_drops_them() {
     let mut fake = Fake::new(ConsumerOptions { poll_records_max: 2, ..Default::default() });
     fake.log = 0..5;
