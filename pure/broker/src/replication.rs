@@ -360,7 +360,7 @@ impl<D: Disk> Shard<D> {
     fn pause_part(&mut self, leader: NodeId, partition: TopicPartition) {
         let until = self.now.at.plus_ms(RETRY_MS);
         if let Some(part) = self.part_of(leader, partition) {
-            part.pause_until = Some(until);
+            (part.pause_until, part.start) = (Some(until), None);
             self.ask_again(leader, partition);
         }
         self.deadlines.insert((until, Deadline::Fetchers));

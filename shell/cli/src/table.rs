@@ -24,8 +24,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// Columns, with `, ` between them. A column is the name in JSON, and `=TITLE` where people read another. It begins with `>` where it is one of
-    /// numbers, `#` where those are bytes, `-` where it is only for programs, and `+` where it is only for people.
+    /// Columns, with `, ` between them. A column is the name in JSON, and `=TITLE` where people read another. It begins
+    /// with `>` where it is one of numbers, `#` where those are bytes, `-` where it is only for programs, and `+` where it
+    /// is only for people.
     pub fn new(columns: &str) -> Table {
         let column = |column: &str| {
             let kinds = [('>', Kind::Number), ('#', Kind::Bytes), ('-', Kind::OnlyJson), ('+', Kind::OnlyText)];

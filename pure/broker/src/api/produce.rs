@@ -182,9 +182,7 @@ fn partition_response<D: Disk>(index: i32, outcome: Outcome<D>) -> PartitionProd
             };
             response.record_errors = rejected.record_errors.into_iter().map(entry).collect();
         }
-        other => {
-            (response.error_code, response.error_message) = other.into_answer();
-        }
+        other => (response.error_code, response.error_message) = other.into_answer(),
     }
     response
 }

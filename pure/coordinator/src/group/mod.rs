@@ -26,6 +26,8 @@ mod records;
 #[cfg(test)]
 mod script;
 mod state;
+#[cfg(test)]
+mod static_tests;
 mod subscription;
 mod sync;
 #[cfg(test)]

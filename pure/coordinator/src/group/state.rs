@@ -323,10 +323,8 @@ impl Group {
         let joined = |id: &Text| self.members.get(id).is_some_and(|member| member.joining.is_some());
         if std::mem::take(&mut self.leader_misses) {
             let others = self.members.iter().filter(|(id, _)| !self.is_leader(id));
-            let last = others.filter(|(_, member)| member.joining.is_some()).max_by_key(|(_, member)| member.joining);
-            if let Some((id, _)) = last {
-                self.leader = Some(id.clone());
-            }
+            let last = others.filter_map(|(id, member)| Some((member.joining?, id))).max();
+            self.leader = last.map(|(_, id)| id.clone()).or(self.leader.take());
         }
         if self.leader.as_ref().is_some_and(joined) {
             return true;
