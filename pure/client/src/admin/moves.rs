@@ -1,6 +1,6 @@
 //! Questions that move replicas and leaders between brokers and log directories (KIP-455, KIP-460, KIP-113).
 
-use super::question::{Each, Question, Refused, by_topic, indexes_by_topic, spot};
+use super::question::{Each, Question, Refused, by_topic, each, indexes_by_topic, spot};
 use crate::Spot;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{NodeId, Text};
@@ -26,31 +26,22 @@ impl Question for AlterReassignments {
     type Answer = Vec<(Spot, Refused)>;
 
     fn request(&self) -> Request {
-        let partition = |(partition_index, target): (i32, &Option<Vec<NodeId>>)| {
+        let partitions = self.targets.iter().map(|((name, index), target)| {
             let replicas = target.as_ref().map(|nodes| nodes.iter().map(|node| node.0).collect());
-            ReassignablePartition { partition_index, replicas, ..Default::default() }
-        };
-        let topics = by_topic(&self.targets).map(|(name, partitions)| ReassignableTopic {
-            name,
-            partitions: partitions.into_iter().map(partition).collect(),
-            ..Default::default()
+            (name, ReassignablePartition { partition_index: index.0, replicas, ..Default::default() })
         });
-        let topics = topics.collect();
+        let topic = |(name, partitions)| ReassignableTopic { name, partitions, ..Default::default() };
+        let topics = by_topic(partitions).map(topic).collect();
         AlterPartitionReassignmentsRequest { timeout_ms: self.timeout_ms, topics, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::AlterPartitionReassignments(response) = response else { return Err(Refused::foreign()) };
         Refused::check(response.error_code, response.error_message.as_ref())?;
-        let mut failed = Vec::new();
-        for topic in &response.responses {
-            for known in &topic.partitions {
-                if let Err(refused) = Refused::check(known.error_code, known.error_message.as_ref()) {
-                    failed.push((spot(&topic.name, known.partition_index), refused));
-                }
-            }
-        }
-        Ok(failed)
+        let each = each!(response.responses, name, partitions, partition_index, |known| {
+            Refused::check(known.error_code, known.error_message.as_ref())
+        });
+        Ok(each.into_iter().filter_map(|(spot, result)| Some((spot, result.err()?))).collect())
     }
 }
 
@@ -89,18 +80,12 @@ impl Question for ListReassignments {
         let Response::ListPartitionReassignments(response) = response else { return Err(Refused::foreign()) };
         Refused::check(response.error_code, response.error_message.as_ref())?;
         let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect();
-        let mut moves = BTreeMap::new();
-        for topic in &response.topics {
-            for known in &topic.partitions {
-                let reassignment = Reassignment {
-                    replicas: nodes(&known.replicas),
-                    adding: nodes(&known.adding_replicas),
-                    removing: nodes(&known.removing_replicas),
-                };
-                moves.insert(spot(&topic.name, known.partition_index), reassignment);
-            }
-        }
-        Ok(moves)
+        let moves = each!(response.topics, name, partitions, partition_index, |known| Reassignment {
+            replicas: nodes(&known.replicas),
+            adding: nodes(&known.adding_replicas),
+            removing: nodes(&known.removing_replicas),
+        });
+        Ok(moves.into_iter().collect())
     }
 }
 
@@ -129,14 +114,9 @@ impl Question for ElectLeaders {
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::ElectLeaders(response) = response else { return Err(Refused::foreign()) };
         Refused::check(response.error_code, None)?;
-        let mut each = Vec::new();
-        for topic in &response.replica_election_results {
-            each.extend(topic.partition_result.iter().map(|known| {
-                let result = Refused::check(known.error_code, known.error_message.as_ref());
-                (spot(&topic.topic, known.partition_id), result)
-            }));
-        }
-        Ok(each)
+        Ok(each!(response.replica_election_results, topic, partition_result, partition_id, |known| {
+            Refused::check(known.error_code, known.error_message.as_ref())
+        }))
     }
 }
 
@@ -160,14 +140,8 @@ impl Question for AlterReplicaLogDirs {
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::AlterReplicaLogDirs(response) = response else { return Err(Refused::foreign()) };
-        let mut each = Vec::new();
-        for topic in &response.results {
-            each.extend(
-                topic.partitions.iter().map(|known| {
-                    (spot(&topic.topic_name, known.partition_index), Refused::check(known.error_code, None))
-                }),
-            );
-        }
-        Ok(each)
+        Ok(each!(response.results, topic_name, partitions, partition_index, |known| {
+            Refused::check(known.error_code, None)
+        }))
     }
 }

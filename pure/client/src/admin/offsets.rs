@@ -1,6 +1,6 @@
 //! Questions about offsets: where partitions begin and end, and what groups have committed.
 
-use super::question::{Each, Question, Refused, by_topic, indexes_by_topic, spot};
+use super::question::{Each, Question, Refused, by_topic, each, spot};
 use crate::{Spot, consumer};
 use std::collections::BTreeMap;
 use types::{Offset, Text, Timestamp, TopicId};
@@ -51,33 +51,22 @@ impl Question for ListOffsets {
             OffsetAt::LatestTiered => -5,
             OffsetAt::Time(time) => time.0.max(0),
         };
-        let partition = |(partition_index, ())| ListOffsetsPartition {
-            partition_index,
-            current_leader_epoch: -1,
-            timestamp,
-            ..Default::default()
-        };
-        let topics = by_topic(self.spots.iter().map(|spot| (spot, ()))).map(|(name, partitions)| ListOffsetsTopic {
-            name,
-            partitions: partitions.into_iter().map(partition).collect(),
-            ..Default::default()
+        let partitions = self.spots.iter().map(|(name, index)| {
+            let rest = ListOffsetsPartition::default();
+            (name, ListOffsetsPartition { partition_index: index.0, current_leader_epoch: -1, timestamp, ..rest })
         });
-        let topics = topics.collect();
+        let topic = |(name, partitions)| ListOffsetsTopic { name, partitions, ..Default::default() };
+        let topics = by_topic(partitions).map(topic).collect();
         let (isolation_level, timeout_ms) = (i8::from(self.read_committed), self.timeout_ms);
         ListOffsetsRequest { replica_id: -1, isolation_level, topics, timeout_ms, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::ListOffsets(response) = response else { return Err(Refused::foreign()) };
-        let mut found = Vec::new();
-        for topic in &response.topics {
-            for partition in &topic.partitions {
-                let offset = Some(Offset(partition.offset)).filter(|offset| offset.0 >= 0);
-                let result = Refused::check(partition.error_code, None).map(|()| offset);
-                found.push((spot(&topic.name, partition.partition_index), result));
-            }
-        }
-        Ok(found)
+        Ok(each!(response.topics, name, partitions, partition_index, |known| {
+            let offset = Some(Offset(known.offset)).filter(|offset| offset.0 >= 0);
+            Refused::check(known.error_code, None).map(|()| offset)
+        }))
     }
 }
 
@@ -127,19 +116,22 @@ impl Question for AlterOffsets {
     type Answer = ();
 
     fn request(&self) -> Request {
-        let partition = |(partition_index, offset): (i32, &Offset)| OffsetCommitRequestPartition {
-            partition_index,
-            committed_offset: offset.0,
-            committed_leader_epoch: -1,
-            ..Default::default()
-        };
-        let topics = by_topic(&self.offsets).map(|(name, partitions)| OffsetCommitRequestTopic {
+        let partitions = self.offsets.iter().map(|((name, index), offset)| {
+            let partition = OffsetCommitRequestPartition {
+                partition_index: index.0,
+                committed_offset: offset.0,
+                committed_leader_epoch: -1,
+                ..Default::default()
+            };
+            (name, partition)
+        });
+        let topic = |(name, partitions)| OffsetCommitRequestTopic {
             topic_id: self.topics.get(&name).copied().unwrap_or_default(),
             name,
-            partitions: partitions.into_iter().map(partition).collect(),
+            partitions,
             ..Default::default()
-        });
-        let topics = topics.collect();
+        };
+        let topics = by_topic(partitions).map(topic).collect();
         let (group_id, generation_id_or_member_epoch) = (self.group.clone(), -1);
         OffsetCommitRequest { group_id, generation_id_or_member_epoch, topics, ..Default::default() }.into()
     }
@@ -164,21 +156,14 @@ impl Question for DeleteOffsets {
 
     fn request(&self) -> Request {
         let partition = |partition_index| OffsetDeleteRequestPartition { partition_index };
-        let topic = |(name, indexes): (Text, Vec<i32>)| OffsetDeleteRequestTopic {
-            name,
-            partitions: indexes.into_iter().map(partition).collect(),
-        };
-        let topics = indexes_by_topic(&self.spots).map(topic).collect();
-        OffsetDeleteRequest { group_id: self.group.clone(), topics }.into()
+        let partitions = self.spots.iter().map(|(name, index)| (name, partition(index.0)));
+        let topics = by_topic(partitions).map(|(name, partitions)| OffsetDeleteRequestTopic { name, partitions });
+        OffsetDeleteRequest { group_id: self.group.clone(), topics: topics.collect() }.into()
     }
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::OffsetDelete(response) = response else { return Err(Refused::foreign()) };
         Refused::check(response.error_code, None)?;
-        let all =
-            response.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |known| (&topic.name, known)));
-        Ok(all
-            .map(|(name, known)| (spot(name, known.partition_index), Refused::check(known.error_code, None)))
-            .collect())
+        Ok(each!(response.topics, name, partitions, partition_index, |known| Refused::check(known.error_code, None)))
     }
 }

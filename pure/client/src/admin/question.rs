@@ -33,13 +33,26 @@ pub(super) use done;
 /// What became of each partition that was asked about.
 pub type Each<T> = Vec<(Spot, Result<T, Refused>)>;
 
-/// Partitions with what is said of each, by topic, as requests list them.
-pub(crate) fn by_topic<'a, T>(
-    spots: impl IntoIterator<Item = (&'a Spot, T)>,
-) -> impl Iterator<Item = (Text, Vec<(i32, T)>)> {
-    let mut topics: BTreeMap<&Text, Vec<(i32, T)>> = BTreeMap::new();
-    for ((name, partition), value) in spots {
-        topics.entry(name).or_default().push((partition.0, value));
+/// What an answer says of each partition, by the names of its fields: the topics, and in each of them its name, its
+/// partitions and their numbers.
+macro_rules! each {
+    ($topics:expr, $name:ident, $partitions:ident, $index:ident, |$known:ident| $said:expr) => {{
+        let mut each = Vec::new();
+        for topic in &$topics {
+            each.extend(topic.$partitions.iter().map(|$known| (spot(&topic.$name, $known.$index), $said)));
+        }
+        each
+    }};
+}
+pub(super) use each;
+
+/// What is said of partitions by topic, as requests list them.
+pub(crate) fn by_topic<'a, P>(
+    partitions: impl IntoIterator<Item = (&'a Text, P)>,
+) -> impl Iterator<Item = (Text, Vec<P>)> {
+    let mut topics: BTreeMap<&Text, Vec<P>> = BTreeMap::new();
+    for (name, partition) in partitions {
+        topics.entry(name).or_default().push(partition);
     }
     topics.into_iter().map(|(name, partitions)| (name.clone(), partitions))
 }
@@ -48,9 +61,7 @@ pub(crate) fn by_topic<'a, T>(
 pub(crate) fn indexes_by_topic<'a>(
     spots: impl IntoIterator<Item = &'a Spot>,
 ) -> impl Iterator<Item = (Text, Vec<i32>)> {
-    let bare =
-        |(name, partitions): (Text, Vec<(i32, ())>)| (name, partitions.into_iter().map(|(index, ())| index).collect());
-    by_topic(spots.into_iter().map(|spot| (spot, ()))).map(bare)
+    by_topic(spots.into_iter().map(|(name, partition)| (name, partition.0)))
 }
 
 /// A partition as a response names it.

@@ -1,9 +1,9 @@
 //! Questions about what lies in partitions, for their leaders: deleting from the front, and who has written.
 
-use super::question::{Each, Question, Refused, by_topic, indexes_by_topic, spot};
+use super::question::{Each, Question, Refused, by_topic, each, indexes_by_topic, spot};
 use crate::Spot;
 use std::collections::BTreeMap;
-use types::{Offset, Text, Timestamp};
+use types::{Offset, Timestamp};
 use wire::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use wire::describe_producers_request::TopicRequest;
 use wire::{DeleteRecordsRequest, DescribeProducersRequest, Request, Response};
@@ -21,29 +21,20 @@ impl Question for DeleteRecords {
     type Answer = Each<Offset>;
 
     fn request(&self) -> Request {
-        let partition = |(partition_index, before): (i32, &Option<Offset>)| DeleteRecordsPartition {
-            partition_index,
-            offset: before.map_or(-1, |offset| offset.0),
-            ..Default::default()
-        };
-        let topics = by_topic(&self.before).map(|(name, partitions)| DeleteRecordsTopic {
-            name,
-            partitions: partitions.into_iter().map(partition).collect(),
-            ..Default::default()
+        let partitions = self.before.iter().map(|((name, index), before)| {
+            let offset = before.map_or(-1, |offset| offset.0);
+            (name, DeleteRecordsPartition { partition_index: index.0, offset, ..Default::default() })
         });
-        DeleteRecordsRequest { topics: topics.collect(), timeout_ms: self.timeout_ms, ..Default::default() }.into()
+        let topic = |(name, partitions)| DeleteRecordsTopic { name, partitions, ..Default::default() };
+        let topics = by_topic(partitions).map(topic).collect();
+        DeleteRecordsRequest { topics, timeout_ms: self.timeout_ms, ..Default::default() }.into()
     }
 
     fn read(&self, response: Response) -> Result<Self::Answer, Refused> {
         let Response::DeleteRecords(response) = response else { return Err(Refused::foreign()) };
-        let mut each = Vec::new();
-        for topic in &response.topics {
-            each.extend(topic.partitions.iter().map(|known| {
-                let result = Refused::check(known.error_code, None).map(|()| Offset(known.low_watermark));
-                (spot(&topic.name, known.partition_index), result)
-            }));
-        }
-        Ok(each)
+        Ok(each!(response.topics, name, partitions, partition_index, |known| {
+            Refused::check(known.error_code, None).map(|()| Offset(known.low_watermark))
+        }))
     }
 }
 
@@ -66,11 +57,7 @@ impl Question for DescribeProducers {
     type Answer = Each<Vec<ActiveProducer>>;
 
     fn request(&self) -> Request {
-        let topic = |(name, partition_indexes): (Text, Vec<i32>)| TopicRequest {
-            name,
-            partition_indexes,
-            ..Default::default()
-        };
+        let topic = |(name, partition_indexes)| TopicRequest { name, partition_indexes, ..Default::default() };
         let topics = indexes_by_topic(&self.0).map(topic).collect();
         DescribeProducersRequest { topics, ..Default::default() }.into()
     }
@@ -84,14 +71,9 @@ impl Question for DescribeProducers {
             last_timestamp: Timestamp(known.last_timestamp),
             transaction_start: Some(Offset(known.current_txn_start_offset)).filter(|offset| offset.0 >= 0),
         };
-        let mut each = Vec::new();
-        for topic in &response.topics {
-            each.extend(topic.partitions.iter().map(|known| {
-                let result = Refused::check(known.error_code, known.error_message.as_ref());
-                let producers = result.map(|()| known.active_producers.iter().map(producer).collect());
-                (spot(&topic.name, known.partition_index), producers)
-            }));
-        }
-        Ok(each)
+        Ok(each!(response.topics, name, partitions, partition_index, |known| {
+            let result = Refused::check(known.error_code, known.error_message.as_ref());
+            result.map(|()| known.active_producers.iter().map(producer).collect())
+        }))
     }
 }

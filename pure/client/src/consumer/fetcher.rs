@@ -349,19 +349,17 @@ impl Fetcher {
 
     fn validate(&self, cluster: &Cluster, spots: &[Spot]) -> OffsetForLeaderEpochRequest {
         let known = |spot: &Spot| Some(cluster.topic(&spot.0)?.partition(spot.1)?.leader_epoch.0);
-        let epochs = |spot| (known(spot).unwrap_or(-1), self.tracks[spot].next().epoch.0);
-        let partition = |(partition, (current_leader_epoch, leader_epoch))| OffsetForLeaderPartition {
-            partition,
-            current_leader_epoch,
-            leader_epoch,
-            ..Default::default()
-        };
-        let topic = |(topic, partitions): (Text, Vec<_>)| OffsetForLeaderTopic {
-            topic,
-            partitions: partitions.into_iter().map(partition).collect(),
-            ..Default::default()
-        };
-        let topics = by_topic(spots.iter().map(|spot| (spot, epochs(spot)))).map(topic).collect();
+        let partitions = spots.iter().map(|spot| {
+            let partition = OffsetForLeaderPartition {
+                partition: spot.1.0,
+                current_leader_epoch: known(spot).unwrap_or(-1),
+                leader_epoch: self.tracks[spot].next().epoch.0,
+                ..Default::default()
+            };
+            (&spot.0, partition)
+        });
+        let topic = |(topic, partitions)| OffsetForLeaderTopic { topic, partitions, ..Default::default() };
+        let topics = by_topic(partitions).map(topic).collect();
         OffsetForLeaderEpochRequest { replica_id: -1, topics, ..Default::default() }
     }
 

@@ -60,24 +60,23 @@ impl Commit {
 
 /// The topics of an OffsetCommit request.
 pub fn topics(cluster: &Cluster, offsets: &BTreeMap<Spot, OffsetAndMetadata>) -> Vec<OffsetCommitRequestTopic> {
-    let partition = |(partition_index, (committed, committed_leader_epoch)): (i32, (&OffsetAndMetadata, i32))| {
-        OffsetCommitRequestPartition {
-            partition_index,
+    let partitions = offsets.iter().map(|(spot, committed)| {
+        let partition = OffsetCommitRequestPartition {
+            partition_index: spot.1.0,
             committed_offset: committed.offset.0,
-            committed_leader_epoch,
+            committed_leader_epoch: committed.epoch_of(spot, cluster),
             committed_metadata: Some(committed.metadata.clone()),
             ..Default::default()
-        }
-    };
+        };
+        (&spot.0, partition)
+    });
     let topic = |(name, partitions): (Text, Vec<_>)| OffsetCommitRequestTopic {
         topic_id: cluster.topic(&name).map_or(Uuid::ZERO, |topic| topic.id),
         name,
-        partitions: partitions.into_iter().map(partition).collect(),
+        partitions,
         ..Default::default()
     };
-    by_topic(offsets.iter().map(|(spot, committed)| (spot, (committed, committed.epoch_of(spot, cluster)))))
-        .map(topic)
-        .collect()
+    by_topic(partitions).map(topic).collect()
 }
 
 /// Asks where a group is in partitions, in the words of older and of newer coordinators; as a member and its epoch, where

@@ -462,27 +462,23 @@ impl Transaction {
     /// The offsets that wait first.
     fn commit(&self, scene: &Scene<'_>) -> TxnOffsetCommitRequest {
         let Some(Offsets { group, offsets, .. }) = self.offsets.front() else { return Default::default() };
-        let partition = |(partition_index, (committed, committed_leader_epoch)): (i32, (&OffsetAndMetadata, i32))| {
-            TxnOffsetCommitRequestPartition {
-                partition_index,
+        let partitions = offsets.iter().map(|(spot, committed)| {
+            let partition = TxnOffsetCommitRequestPartition {
+                partition_index: spot.1.0,
                 committed_offset: committed.offset.0,
-                committed_leader_epoch,
+                committed_leader_epoch: committed.epoch_of(spot, scene.cluster),
                 committed_metadata: Some(committed.metadata.clone()),
                 ..Default::default()
-            }
-        };
-        let topic = |(name, partitions): (Text, Vec<_>)| TxnOffsetCommitRequestTopic {
-            name,
-            partitions: partitions.into_iter().map(partition).collect(),
-            ..Default::default()
-        };
-        let spots = offsets.iter().map(|(spot, known)| (spot, (known, known.epoch_of(spot, scene.cluster))));
+            };
+            (&spot.0, partition)
+        });
+        let topic = |(name, partitions)| TxnOffsetCommitRequestTopic { name, partitions, ..Default::default() };
         TxnOffsetCommitRequest {
             group_id: group.group_id.clone(),
             generation_id: group.generation,
             member_id: group.member_id.clone(),
             group_instance_id: group.instance_id.clone(),
-            topics: by_topic(spots).map(topic).collect(),
+            topics: by_topic(partitions).map(topic).collect(),
             ..Default::default()
         }
     }
