@@ -27,14 +27,8 @@ pub(super) fn assign(
         } else {
             Err(ErrorCode::INVALID_REQUEST)
         };
-        let code = match result {
-            Ok(record) => {
-                records.extend(record);
-                ErrorCode::NONE
-            }
-            Err(code) => code,
-        };
-        (*partition, *directory, code)
+        let assigned = result.map(|record| records.extend(record));
+        (*partition, *directory, assigned.err().unwrap_or(ErrorCode::NONE))
     });
     let answers = answers.collect();
     Ok((records, answers))

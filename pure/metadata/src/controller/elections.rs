@@ -34,11 +34,8 @@ pub(super) fn elect(
         let mut answered = BTreeSet::new();
         for (name, index) in asked.iter().filter(|(name, index)| answered.insert((name, *index))) {
             let found = find(image, name, *index);
-            answer(
-                name,
-                *index,
-                found.and_then(|(topic, partition)| elect_one(&rules, kind, topic, *index, partition)),
-            );
+            let elected = found.and_then(|(topic, known)| elect_one(&rules, kind, topic, *index, known));
+            answer(name, *index, elected);
         }
     } else {
         for topic in image.topics() {

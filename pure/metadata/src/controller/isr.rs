@@ -27,23 +27,13 @@ pub(super) fn alter(
         } else {
             Err(ErrorCode::INVALID_REQUEST)
         };
-        altered.push((
-            asked.partition,
-            result.map(|(record, state)| {
-                records.extend(record);
-                state
-            }),
-        ));
-    }
-    // A new leader was elected on the way: the one that asked must not go on as if it led.
-    let altered =
-        altered.into_iter().map(|(partition, result)| {
-            let ours = result.and_then(|state| {
-                if state.leader == Some(leader) { Ok(state) } else { Err(ErrorCode::NEW_LEADER_ELECTED) }
-            });
-            (partition, ours)
+        let state = result.and_then(|(record, state)| {
+            records.extend(record);
+            // A new leader was elected on the way: the one that asked must not go on as if it led.
+            if state.leader == Some(leader) { Ok(state) } else { Err(ErrorCode::NEW_LEADER_ELECTED) }
         });
-    let altered = altered.collect();
+        altered.push((asked.partition, state));
+    }
     Ok((records, altered))
 }
 
