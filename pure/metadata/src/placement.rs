@@ -2,8 +2,9 @@
 
 use crate::Refused;
 use crate::image::{Broker, Image, Partition};
+use crate::refused::refuse;
 use std::collections::{BTreeMap, BTreeSet};
-use types::{ErrorCode, LeaderEpoch, NodeId, Rng, Text, Uuid};
+use types::{LeaderEpoch, NodeId, Rng, Text, Uuid};
 
 /// Replicas of `count` partitions. Leaders go round over the living brokers, from one of those that lead least, so
 /// that they stay even; the replicas of a partition lie in as many racks as there are. Fenced brokers make up the
@@ -16,8 +17,7 @@ pub(crate) fn place(
     rng: &mut Rng,
 ) -> Result<Vec<Vec<NodeId>>, Refused> {
     let refuse = |reason: String| {
-        let message = format!("Unable to replicate the partition {replication_factor} time(s): {reason}");
-        Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message))
+        refuse!(INVALID_REPLICATION_FACTOR, "Unable to replicate the partition {replication_factor} time(s): {reason}")
     };
     let living = alternate_racks(image.brokers().filter(|broker| is_usable(broker) && !broker.fenced));
     let fenced = alternate_racks(image.brokers().filter(|broker| is_usable(broker) && broker.fenced));

@@ -13,6 +13,14 @@ pub struct Refused {
     pub message: String,
 }
 
+/// Says no: `refuse!(INVALID_REQUEST, "why, with {values}")`.
+macro_rules! refuse {
+    ($code:ident, $($message:tt)+) => {
+        Err($crate::Refused::new(types::ErrorCode::$code, format_args!($($message)+).to_string()))
+    };
+}
+pub(crate) use refuse;
+
 impl Refused {
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Refused {

@@ -4,6 +4,7 @@ use super::definition::{Definition, Kind, UpdateMode};
 use super::{Overrides, Resource, ResourceKind, Settings, Source, definitions, topic};
 use crate::Refused;
 use crate::image::Image;
+use crate::refused::refuse;
 use types::{ErrorCode, Text};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +60,7 @@ fn check(resource: &Resource, image: &Image, settings: &Settings) -> Result<(), 
         ResourceKind::Topic => {
             crate::names::validate_topic(name)?;
             if image.topic_by_name(name).is_none() {
-                let message = format!("The topic '{name}' does not exist.");
-                return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+                return refuse!(UNKNOWN_TOPIC_OR_PARTITION, "The topic '{name}' does not exist.");
             }
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use super::definition::{Definition, UpdateMode, split};
 use super::{Overrides, Resource, ResourceKind, Settings, TopicConfig, find, nearest, topic};
 use crate::Refused;
+use crate::refused::refuse;
 use types::{ErrorCode, Text};
 
 /// One step of IncrementalAlterConfigs on one name.
@@ -53,8 +54,7 @@ pub fn alter(
             Operation::Append(value) | Operation::Subtract(value) => {
                 let verb = if matches!(operation, Operation::Append(_)) { "APPEND" } else { "SUBTRACT" };
                 if !definition.is_list() {
-                    let message = format!("Can't {verb} to key {name} because its type is not LIST.");
-                    return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+                    return refuse!(INVALID_CONFIG, "Can't {verb} to key {name} because its type is not LIST.");
                 }
                 check_length(name, value)?;
                 let base = values.get(name).cloned().or_else(|| default_text(settings, resource, definition));
@@ -126,8 +126,7 @@ fn validate_group(settings: &Settings, values: &Overrides) -> Result<(), Refused
 
 fn check_length(name: &str, value: &str) -> Result<(), Refused> {
     if value.len() > VALUE_BYTES_MAX {
-        let message = format!("The value of {name} is longer than {VALUE_BYTES_MAX} bytes.");
-        return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+        return refuse!(INVALID_CONFIG, "The value of {name} is longer than {VALUE_BYTES_MAX} bytes.");
     }
     Ok(())
 }
@@ -190,10 +189,7 @@ fn refuse_duplicates<'a>(names: impl Iterator<Item = &'a Text>) -> Result<(), Re
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(Refused::new(
-                ErrorCode::INVALID_REQUEST,
-                format!("Error due to duplicate config keys: {name}"),
-            ));
+            return refuse!(INVALID_REQUEST, "Error due to duplicate config keys: {name}");
         }
     }
     Ok(())

@@ -7,24 +7,20 @@ use crate::Refused;
 use crate::config::Settings;
 use crate::generated::{BrokerRegistrationChangeRecord, ProducerIdsRecord, Record, UnregisterBrokerRecord};
 use crate::image::{Broker, Image, LOST, Partition};
+use crate::refused::refuse;
 use crate::snapshot::{METADATA_VERSION, broker_record, feature_record};
 use types::{ErrorCode, NodeId, ProducerId, Text};
 
 /// How many producer ids a broker is given at once.
 pub const PRODUCER_IDS_PER_BLOCK: i32 = 1000;
 
-fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused::new(code, message))
-}
-
 /// The registration that a broker acts under.
 pub(super) fn registered(image: &Image, id: NodeId, epoch: i64) -> Result<&Broker, Refused> {
     let Some(broker) = image.broker(id) else {
-        return refuse(ErrorCode::BROKER_ID_NOT_REGISTERED, format!("Broker {id} is not registered."));
+        return refuse!(BROKER_ID_NOT_REGISTERED, "Broker {id} is not registered.");
     };
     if broker.epoch != epoch {
-        let message = format!("Expected broker epoch {}, but broker {id} gave {epoch}.", broker.epoch);
-        return refuse(ErrorCode::STALE_BROKER_EPOCH, message);
+        return refuse!(STALE_BROKER_EPOCH, "Expected broker epoch {}, but broker {id} gave {epoch}.", broker.epoch);
     }
     Ok(broker)
 }
@@ -75,7 +71,7 @@ fn check(image: &Image, registration: &Registration, previous: Option<&Broker>) 
     let other_run = previous.filter(|previous| previous.incarnation != broker.incarnation);
     if other_run.is_some_and(|previous| registration.replaces_living && !previous.in_controlled_shutdown) {
         let message = format!("Another broker is registered with that broker id: {}.", broker.id);
-        return refuse(ErrorCode::DUPLICATE_BROKER_REGISTRATION, message);
+        return Err(Refused::new(ErrorCode::DUPLICATE_BROKER_REGISTRATION, message));
     }
     for (name, level) in image.features() {
         let range = broker.features.iter().find(|(supported, _, _)| supported == name);
@@ -85,11 +81,11 @@ fn check(image: &Image, registration: &Registration, previous: Option<&Broker>) 
                 "Unable to register because the broker does not support finalized version {level} of {name}. The \
                  broker wants a version between {low} and {high}, inclusive."
             );
-            return refuse(ErrorCode::UNSUPPORTED_VERSION, message);
+            return Err(Refused::new(ErrorCode::UNSUPPORTED_VERSION, message));
         }
     }
     if broker.endpoints.is_empty() {
-        return refuse(ErrorCode::INVALID_REGISTRATION, format!("Broker {} has no listener.", broker.id));
+        return refuse!(INVALID_REGISTRATION, "Broker {} has no listener.", broker.id);
     }
     for other in image.brokers().filter(|other| other.id != broker.id) {
         if let Some(shared) = broker.directories.iter().find(|directory| other.directories.contains(*directory)) {
@@ -98,7 +94,7 @@ fn check(image: &Image, registration: &Registration, previous: Option<&Broker>) 
                  node.",
                 broker.id, other.id
             );
-            return refuse(ErrorCode::INVALID_REGISTRATION, message);
+            return Err(Refused::new(ErrorCode::INVALID_REGISTRATION, message));
         }
     }
     Ok(())
@@ -205,7 +201,7 @@ pub(super) fn registration_change(broker: &Broker, fenced: i8, leaving: i8) -> R
 
 pub(super) fn unregister(image: &Image, settings: &Settings, id: NodeId) -> Result<Vec<Record>, Refused> {
     let Some(broker) = image.broker(id) else {
-        return refuse(ErrorCode::BROKER_ID_NOT_REGISTERED, format!("Broker ID {id} is not currently registered"));
+        return refuse!(BROKER_ID_NOT_REGISTERED, "Broker ID {id} is not currently registered");
     };
     let mut records = leave(image, settings, id);
     let (broker_id, broker_epoch) = (id.0, broker.epoch);

@@ -7,6 +7,7 @@ use crate::config::{self, Overrides, Resource, ResourceKind, Settings};
 use crate::generated::Record;
 use crate::image::Image;
 use crate::names;
+use crate::refused::refuse;
 use types::{ErrorCode, NodeId};
 
 type Altered = Vec<(Resource, Result<(), Refused>)>;
@@ -68,39 +69,30 @@ const NAME_BYTES_MAX: usize = 1024;
 /// Whether there is such a resource.
 fn check(image: &Image, resource: &Resource) -> Result<(), Refused> {
     let name = &resource.name;
-    let refuse = |code, message: String| Err(Refused::new(code, message));
     match resource.kind {
         ResourceKind::Group | ResourceKind::ClientMetrics if name.len() > NAME_BYTES_MAX => {
-            refuse(ErrorCode::INVALID_REQUEST, format!("The name is longer than {NAME_BYTES_MAX} bytes."))
+            refuse!(INVALID_REQUEST, "The name is longer than {NAME_BYTES_MAX} bytes.")
         }
-        ResourceKind::Topic if name.is_empty() => {
-            refuse(ErrorCode::INVALID_REQUEST, "Default topic resources are not allowed.".to_owned())
-        }
+        ResourceKind::Topic if name.is_empty() => refuse!(INVALID_REQUEST, "Default topic resources are not allowed."),
         ResourceKind::Topic => {
             names::validate_topic(name)?;
             if image.topic_by_name(name).is_none() {
-                return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("The topic '{name}' does not exist."));
+                return refuse!(UNKNOWN_TOPIC_OR_PARTITION, "The topic '{name}' does not exist.");
             }
             Ok(())
         }
         ResourceKind::Broker if name.is_empty() => Ok(()),
         ResourceKind::Broker => match name.parse::<i32>() {
-            Err(_) => refuse(ErrorCode::INVALID_REQUEST, "Unable to parse broker name as a base 10 number.".to_owned()),
-            Ok(id) if id < 0 => refuse(ErrorCode::INVALID_REQUEST, "Invalid negative broker ID.".to_owned()),
+            Err(_) => refuse!(INVALID_REQUEST, "Unable to parse broker name as a base 10 number."),
+            Ok(id) if id < 0 => refuse!(INVALID_REQUEST, "Invalid negative broker ID."),
             Ok(id) if image.broker(NodeId(id)).is_none() => {
-                refuse(ErrorCode::BROKER_ID_NOT_REGISTERED, format!("No broker with id {id} found."))
+                refuse!(BROKER_ID_NOT_REGISTERED, "No broker with id {id} found.")
             }
             Ok(_) => Ok(()),
         },
-        ResourceKind::BrokerLogger => {
-            refuse(ErrorCode::INVALID_REQUEST, "Log levels are set when the broker is started.".to_owned())
-        }
-        ResourceKind::ClientMetrics if name.is_empty() => {
-            refuse(ErrorCode::INVALID_REQUEST, "Subscription name can't be empty".to_owned())
-        }
-        ResourceKind::Group if name.is_empty() => {
-            refuse(ErrorCode::INVALID_REQUEST, "Default group resources are not allowed.".to_owned())
-        }
+        ResourceKind::BrokerLogger => refuse!(INVALID_REQUEST, "Log levels are set when the broker is started."),
+        ResourceKind::ClientMetrics if name.is_empty() => refuse!(INVALID_REQUEST, "Subscription name can't be empty"),
+        ResourceKind::Group if name.is_empty() => refuse!(INVALID_REQUEST, "Default group resources are not allowed."),
         ResourceKind::ClientMetrics | ResourceKind::Group => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use crate::Refused;
 use crate::config::Settings;
 use crate::generated::{Record, RemoveTopicRecord};
 use crate::image::{Image, Topic};
+use crate::refused::refuse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{ErrorCode, TopicId};
@@ -38,28 +39,23 @@ fn decide<'a>(
     asked: &TopicName,
 ) -> Result<&'a Arc<Topic>, Refused> {
     if !settings.boolean("delete.topic.enable") {
-        let message = "Topic deletion is disabled: delete.topic.enable is false.";
-        return Err(Refused::new(ErrorCode::TOPIC_DELETION_DISABLED, message));
+        return refuse!(TOPIC_DELETION_DISABLED, "Topic deletion is disabled: delete.topic.enable is false.");
     }
     let topic = find(image, asked)?;
     if repeated.contains(&topic.id) {
-        return Err(Refused::new(ErrorCode::INVALID_REQUEST, "The topic was named more than once."));
+        return refuse!(INVALID_REQUEST, "The topic was named more than once.");
     }
     Ok(topic)
 }
 
 fn find<'a>(image: &'a Image, asked: &TopicName) -> Result<&'a Arc<Topic>, Refused> {
     match &asked.name {
-        Some(_) if !asked.id.is_zero() => {
-            Err(Refused::new(ErrorCode::INVALID_REQUEST, "You may not specify both topic name and topic id."))
-        }
+        Some(_) if !asked.id.is_zero() => refuse!(INVALID_REQUEST, "You may not specify both topic name and topic id."),
         Some(name) => image.topic_by_name(name).ok_or_else(|| {
             let message = format!("The topic '{name}' does not exist.");
             Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
         }),
-        None if asked.id.is_zero() => {
-            Err(Refused::new(ErrorCode::INVALID_REQUEST, "Neither topic name nor id were specified."))
-        }
+        None if asked.id.is_zero() => refuse!(INVALID_REQUEST, "Neither topic name nor id were specified."),
         None => image.topic(asked.id).ok_or_else(|| {
             Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, format!("There is no topic with the id {}.", asked.id))
         }),

@@ -7,9 +7,9 @@ use crate::Refused;
 use crate::config::Settings;
 use crate::generated::Record;
 use crate::image::Image;
+use crate::refused::refuse;
 use crate::snapshot::{METADATA_VERSION, feature_record};
 use std::collections::BTreeSet;
-use types::ErrorCode;
 
 /// The level of metadata.version of Kafka 4.3 (4.3-IV0), which our records are written at.
 const METADATA_VERSION_LEVEL: i16 = 30;
@@ -32,8 +32,7 @@ pub(super) fn update(image: &Image, settings: &Settings, updates: &[FeatureUpdat
     let mut records = Vec::new();
     for update in updates {
         if !named.insert(&update.name) {
-            let message = format!("The feature {} was named more than once.", update.name);
-            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
+            return refuse!(INVALID_REQUEST, "The feature {} was named more than once.", update.name);
         }
         if check(image, update)? {
             records.push(feature_record(&update.name.detached(), update.level));
@@ -53,10 +52,8 @@ pub(super) fn update(image: &Image, settings: &Settings, updates: &[FeatureUpdat
 /// Whether the update changes anything.
 fn check(image: &Image, update: &FeatureUpdate) -> Result<bool, Refused> {
     let (name, level) = (&update.name, update.level);
-    let refuse = |reason: String| {
-        let message = format!("Invalid update version {level} for feature {name}. {reason}");
-        Err(Refused::new(ErrorCode::INVALID_UPDATE_VERSION, message))
-    };
+    let refuse =
+        |reason: String| refuse!(INVALID_UPDATE_VERSION, "Invalid update version {level} for feature {name}. {reason}");
     let current = image.feature(name).unwrap_or(0);
     if level < 0 {
         return refuse("A feature version cannot be less than 0.".to_owned());

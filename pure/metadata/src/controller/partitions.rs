@@ -6,6 +6,7 @@ use crate::Refused;
 use crate::generated::Record;
 use crate::image::{Image, Partition};
 use crate::placement::{new_partition, place};
+use crate::refused::refuse;
 use crate::snapshot::partition_record;
 use std::collections::BTreeSet;
 use types::{ErrorCode, PartitionIndex, Rng, Text};
@@ -31,18 +32,17 @@ pub(super) fn create(image: &Image, topics: &[NewPartitions], rng: &mut Rng) -> 
 
 fn grow(image: &Image, asked: &NewPartitions, room: &mut Room, rng: &mut Rng) -> Result<Vec<Record>, Refused> {
     let (name, count) = (&asked.topic, asked.count);
-    let refuse = |code, message: String| Err(Refused::new(code, message));
     let Some(topic) = image.topic_by_name(name) else {
-        return refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("The topic '{name}' does not exist."));
+        return refuse!(UNKNOWN_TOPIC_OR_PARTITION, "The topic '{name}' does not exist.");
     };
     let current = topic.partition_count();
     if count == current {
-        return refuse(ErrorCode::INVALID_PARTITIONS, format!("Topic already has {current} partition(s)."));
+        return refuse!(INVALID_PARTITIONS, "Topic already has {current} partition(s).");
     }
     if count < current {
         let message =
             format!("The topic {name} currently has {current} partition(s); {count} would not be an increase.");
-        return refuse(ErrorCode::INVALID_PARTITIONS, message);
+        return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
     }
     let added = count - current;
     room.take(count, added)?;
@@ -53,7 +53,7 @@ fn grow(image: &Image, asked: &NewPartitions, room: &mut Room, rng: &mut Rng) ->
                 "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
                 chosen.len()
             );
-            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+            return Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
         }
         Some(chosen) => (current..)
             .zip(chosen)

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::generated::Record;
 use crate::image::{Image, Partition};
 use crate::placement::only_directory;
+use crate::refused::refuse;
 use types::{ErrorCode, NodeId, PartitionIndex, Text};
 
 type Reassigned = Vec<(Text, PartitionIndex, Result<(), Refused>)>;
@@ -79,8 +80,7 @@ fn directory(image: &Image, before: &Partition, node: NodeId) -> types::Uuid {
 fn cancel(change: &mut Change<'_>, asked: &Reassignment, may_be_unclean: bool) -> Result<(), Refused> {
     let before = change.before().clone();
     if !before.is_reassigning() {
-        let message = "No partition reassignment is in progress.";
-        return Err(Refused::new(ErrorCode::NO_REASSIGNMENT_IN_PROGRESS, message));
+        return refuse!(NO_REASSIGNMENT_IN_PROGRESS, "No partition reassignment is in progress.");
     }
     let stays = |node: &NodeId| !before.adding_replicas.contains(node);
     let holders = if before.isr.is_empty() { &before.eligible_leader_replicas } else { &before.isr };

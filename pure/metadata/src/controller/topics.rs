@@ -7,6 +7,7 @@ use crate::generated::{Record, TopicRecord};
 use crate::image::{Image, Partition};
 use crate::names::{self, collision_key};
 use crate::placement::{new_partition, place};
+use crate::refused::refuse;
 use crate::snapshot::partition_record;
 use std::collections::{BTreeMap, BTreeSet};
 use types::limits::{PARTITIONS_PER_TOPIC_MAX, TOPICS_PER_REQUEST_MAX};
@@ -27,8 +28,7 @@ pub(super) fn create(image: &Image, settings: &Settings, topics: &[NewTopic], rn
     let mut created = Created::new();
     for topic in topics.iter().filter(|topic| answered.insert(&topic.name)) {
         let result = if topics.len() > TOPICS_PER_REQUEST_MAX {
-            let message = format!("A request may name {TOPICS_PER_REQUEST_MAX} topics at most.");
-            Err(Refused::new(ErrorCode::POLICY_VIOLATION, message))
+            refuse!(POLICY_VIOLATION, "A request may name {TOPICS_PER_REQUEST_MAX} topics at most.")
         } else {
             batch.add(topic, rng)
         };
@@ -92,15 +92,11 @@ fn given_configs(topic: &NewTopic) -> Result<Vec<(Text, Option<Text>)>, Refused>
     let mut given = BTreeMap::new();
     for (name, value) in &topic.configs {
         if value.is_none() {
-            return refuse(ErrorCode::INVALID_CONFIG, format!("Null value not supported for topic configs: {name}"));
+            return refuse!(INVALID_CONFIG, "Null value not supported for topic configs: {name}");
         }
         given.insert(name.clone(), value.clone());
     }
     Ok(given.into_iter().collect())
-}
-
-fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused::new(code, message))
 }
 
 /// The topics of one request, each decided in the light of those before it.
@@ -117,7 +113,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn add(&mut self, topic: &NewTopic, rng: &mut Rng) -> Result<CreatedTopic, Refused> {
         if self.repeated.contains(&topic.name) {
-            return refuse(ErrorCode::INVALID_REQUEST, "Duplicate topic name.");
+            return refuse!(INVALID_REQUEST, "Duplicate topic name.");
         }
         self.check_name(&topic.name)?;
         let resource = Resource::topic(topic.name.detached());
@@ -141,17 +137,15 @@ impl Batch<'_> {
 
     fn check_name(&self, name: &Text) -> Result<(), Refused> {
         if *name == names::CLUSTER_METADATA {
-            let message = format!("Creation of internal topic {name} is prohibited.");
-            return refuse(ErrorCode::INVALID_REQUEST, message);
+            return refuse!(INVALID_REQUEST, "Creation of internal topic {name} is prohibited.");
         }
         names::validate_topic(name)?;
         if self.image.topic_by_name(name).is_some() {
-            return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists."));
+            return refuse!(TOPIC_ALREADY_EXISTS, "Topic '{name}' already exists.");
         }
         let taken = || self.taken.get(&collision_key(name)?);
         if let Some(existing) = self.image.colliding_topic(name).or_else(taken) {
-            let message = format!("Topic '{name}' collides with existing topic: {existing}");
-            return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, message);
+            return refuse!(INVALID_TOPIC_EXCEPTION, "Topic '{name}' collides with existing topic: {existing}");
         }
         Ok(())
     }
@@ -171,15 +165,14 @@ impl Batch<'_> {
             given if given > 0 => given,
             _ => {
                 let message = "Replication factor must be larger than 0, or -1 to use the default value.";
-                return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, message);
+                return Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
             }
         };
         let count = match topic.partitions {
             -1 => i32::try_from(self.settings.i64("num.partitions")).expect("an INT configuration"),
             given if given > 0 => given,
             _ => {
-                let message = "Number of partitions was set to an invalid non-positive value.";
-                return refuse(ErrorCode::INVALID_PARTITIONS, message);
+                return refuse!(INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.");
             }
         };
         self.room.take(count, count)?;
@@ -194,7 +187,7 @@ impl Batch<'_> {
         {
             if !is_default {
                 let message = format!("A manual partition assignment was specified, but {name} was not set to -1.");
-                return refuse(ErrorCode::INVALID_REQUEST, message);
+                return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
             }
         }
         let mut assigned: BTreeMap<PartitionIndex, Partition> = BTreeMap::new();
@@ -204,14 +197,13 @@ impl Batch<'_> {
             let partition = assign(self.image, *index, replicas, replicas_expected)?;
             if assigned.insert(*index, partition).is_some() {
                 let message = format!("Found multiple manual partition assignments for partition {index}");
-                return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+                return Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
             }
         }
         let count = i32::try_from(assigned.len()).unwrap_or(i32::MAX);
         self.room.take(count, count)?;
         if !assigned.keys().map(|index| index.0).eq(0..count) {
-            let message = "partitions should be a consecutive 0-based integer sequence";
-            return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+            return refuse!(INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence");
         }
         Ok(assigned.into_values().collect())
     }
@@ -231,11 +223,10 @@ impl Room {
     pub(super) fn take(&mut self, total: i32, added: i32) -> Result<(), Refused> {
         if total > PARTITIONS_PER_TOPIC_MAX {
             let message = format!("A topic may have {PARTITIONS_PER_TOPIC_MAX} partitions at most, not {total}.");
-            return refuse(ErrorCode::INVALID_PARTITIONS, message);
+            return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
         }
         if added > self.0 {
-            let message = format!("A request may create {PARTITIONS_PER_TOPIC_MAX} partitions at most.");
-            return refuse(ErrorCode::POLICY_VIOLATION, message);
+            return refuse!(POLICY_VIOLATION, "A request may create {PARTITIONS_PER_TOPIC_MAX} partitions at most.");
         }
         self.0 -= added;
         Ok(())
@@ -249,7 +240,7 @@ pub(super) fn assign(
     replicas: &[NodeId],
     replicas_expected: usize,
 ) -> Result<Partition, Refused> {
-    let wrong = |message: String| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+    let wrong = |message: String| Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
     check_replicas(image, replicas)?;
     if replicas.len() != replicas_expected {
         let count = replicas.len();
@@ -269,7 +260,7 @@ pub(super) fn assign(
 
 /// Whether these can be the replicas of one partition.
 pub(super) fn check_replicas(image: &Image, replicas: &[NodeId]) -> Result<(), Refused> {
-    let wrong = |message: String| refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+    let wrong = |message: String| Err(Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
     if replicas.is_empty() {
         return wrong("The manual partition assignment includes an empty replica list.".to_owned());
     }
