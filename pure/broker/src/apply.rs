@@ -6,7 +6,7 @@ use crate::job::{Job, JobFor};
 use crate::moves::Found;
 use crate::partitions::{Hosted, State};
 use crate::seam::{Level, Message, Output};
-use crate::shard::Shard;
+use crate::shard::{Deadline, Shard};
 use crate::work::Outcome;
 use coordinator::group::DeletedTopic;
 use log::checkpoint::decode_partition_metadata;
@@ -23,6 +23,9 @@ use types::{ErrorCode, Offset, PartitionEpoch, PartitionIndex, ShardId, Text, To
 /// The file that ties a folder to its topic, and its size at the most.
 const PARTITION_METADATA: &str = "partition.metadata";
 const PARTITION_METADATA_BYTES_MAX: usize = 4 << 10;
+/// How long a folder of an earlier topic of the same name is waited for, and how often it is looked at.
+const NAME_WAIT_MS: u64 = 5_000;
+const NAME_RETRY_MS: u64 = 20;
 
 /// A partition of this shard as the image has it.
 struct Placed {
@@ -134,6 +137,10 @@ impl<D: Disk> Shard<D> {
     fn open_partition(&mut self, place: Placed) {
         let path = folder(&place.topic, place.partition.partition);
         let mut found = Vec::new();
+        if self.leaving.contains_key(&place.partition) {
+            self.unnamed.entry(place.partition).or_insert(self.now.at);
+            return;
+        }
         for directory in self.online_directories().collect::<Vec<_>>() {
             if !self.disk(directory).exists(&path) {
                 continue;
@@ -149,10 +156,13 @@ impl<D: Disk> Shard<D> {
             };
             if is_its {
                 found.push(directory);
-            } else {
+            } else if self.is_opening || known.is_none() || !self.waits_for_name(place.partition) {
                 self.put_aside(directory, &path);
+            } else {
+                return;
             }
         }
+        self.unnamed.remove(&place.partition);
         match self.rightful(place.partition, &found) {
             Some(directory) => {
                 for other in found.into_iter().filter(|other| *other != directory) {
@@ -164,6 +174,27 @@ impl<D: Disk> Shard<D> {
                 Some(directory) => self.recover_partition(place, directory),
                 None => self.create_partition(place),
             },
+        }
+    }
+
+    /// Whether the folder of a new partition cannot be made yet: a deleted topic had that name, and the shard that had its
+    /// partition has not heard of that or still works on its files. One that nobody removes is not waited for for long.
+    fn waits_for_name(&mut self, partition: TopicPartition) -> bool {
+        let since = *self.unnamed.entry(partition).or_insert(self.now.at);
+        let waits = self.now.at < since.plus_ms(NAME_WAIT_MS);
+        if waits {
+            self.deadlines.insert((self.now.at.plus_ms(NAME_RETRY_MS), Deadline::Names));
+        }
+        waits
+    }
+
+    pub(crate) fn retry_names(&mut self) {
+        for partition in self.unnamed.keys().copied().collect::<Vec<_>>() {
+            let topic = self.image.topic(partition.topic).filter(|_| !self.partitions.hosted.contains_key(&partition));
+            match topic.and_then(|topic| self.placed_one(topic, partition.partition)) {
+                Some(place) => self.open_partition(place),
+                None => drop(self.unnamed.remove(&partition)),
+            }
         }
     }
 
@@ -455,15 +486,29 @@ impl<D: Disk> Shard<D> {
         if *topic == *CONSUMER_OFFSETS {
             self.drop_groups(partition.partition);
         }
-        if self.is_online(hosted.directory) {
-            self.remove_folder(hosted.directory, &folder(topic, partition.partition), partition);
+        let found = Found { directory: hosted.directory, folder: folder(topic, partition.partition) };
+        self.leaving.insert(partition, found);
+        self.leave(partition);
+    }
+
+    /// The folder of a partition that is gone goes as soon as no job names files in it.
+    pub(crate) fn leave(&mut self, partition: TopicPartition) {
+        if !self.leaving.contains_key(&partition) || self.is_worked_on(partition) {
+            return;
         }
+        let Found { directory, folder } = self.leaving.remove(&partition).expect("it is there");
+        if self.is_online(directory) {
+            self.remove_folder(directory, &folder, partition);
+        }
+        self.deadlines.insert((self.now.at, Deadline::Names));
     }
 
     /// A deleted partition's folder is renamed at once, as Kafka does, so that its name is free, and removed elsewhere.
     pub(crate) fn remove_folder(&mut self, directory: usize, path: &str, partition: TopicPartition) {
         let disk = self.disk(directory).clone();
-        if !disk.exists(path) {
+        // Another shard may have made one of that name for a newer topic.
+        let is_anothers = matches!(self.topic_of_folder(directory, path), Ok(Some(topic)) if topic != partition.topic);
+        if !disk.exists(path) || is_anothers {
             return;
         }
         let doomed = self.doomed_folder(partition);

@@ -51,6 +51,17 @@ pub(crate) enum JobFor {
     Nobody,
 }
 
+impl JobFor {
+    /// Whose folder's files it names.
+    fn partition(&self) -> Option<TopicPartition> {
+        match self {
+            JobFor::Partition(partition) => Some(*partition),
+            JobFor::Swap(swap) => Some(swap.partition),
+            _ => None,
+        }
+    }
+}
+
 impl<D: Disk> std::fmt::Debug for Job<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
@@ -122,6 +133,7 @@ impl<D: Disk> Shard<D> {
         let Some(target) = self.jobs.remove(&ticket) else {
             return;
         };
+        let partition = target.partition();
         match (target, done) {
             (JobFor::Partition(partition), JobDone::Recovered(opened)) => self.partition_opened(partition, opened),
             (JobFor::Partition(partition), JobDone::Log(done)) => self.partition_job_done(partition, done),
@@ -140,5 +152,13 @@ impl<D: Disk> Shard<D> {
             (JobFor::Nobody, JobDone::Removed(Ok(()))) => {}
             (target, done) => unreachable!("a job for {target:?} ended as {done:?}"),
         }
+        if let Some(partition) = partition {
+            self.leave(partition);
+        }
+    }
+
+    /// Whether a job names files in the folder of a replica.
+    pub(crate) fn is_worked_on(&self, partition: TopicPartition) -> bool {
+        self.jobs.values().any(|job| job.partition() == Some(partition))
     }
 }

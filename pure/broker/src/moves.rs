@@ -100,7 +100,7 @@ impl<D: Disk> Swap<D> {
 /// What a swap is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Swapping {
-    partition: TopicPartition,
+    pub partition: TopicPartition,
     id: u64,
     from: usize,
     to: usize,
@@ -210,7 +210,7 @@ impl<D: Disk> Shard<D> {
     /// Does what is next for a move.
     pub(crate) fn step_move(&mut self, partition: TopicPartition) {
         let pace = self.throttles.moves.left_at(self.now.at);
-        let working = self.jobs.values().any(|job| matches!(job, JobFor::Partition(other) if *other == partition));
+        let working = self.is_worked_on(partition);
         let (now, stopping) = (self.now, self.stopping);
         let (Some(entry), Some(replica)) = (self.moves.get_mut(&partition), self.partitions.replica(partition)) else {
             return;

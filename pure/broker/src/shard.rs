@@ -111,6 +111,10 @@ pub struct Shard<D: Disk> {
     pub(crate) recovered_shards: u16,
     /// Partitions that a full disk kept from being opened.
     pub(crate) reopen: BTreeSet<TopicPartition>,
+    /// Folders of partitions that are gone, which jobs still name.
+    pub(crate) leaving: BTreeMap<TopicPartition, Found>,
+    /// Partitions whose folder's name another still has, and since when they wait for it.
+    pub(crate) unnamed: BTreeMap<TopicPartition, Instant>,
     /// Producer ids that this shard may still give out.
     pub(crate) producer_ids: std::ops::Range<i64>,
     pub(crate) closing: Closing,
@@ -156,6 +160,8 @@ pub(crate) enum Deadline {
     Fetchers,
     /// Replicas that move to another directory, and have used up their rate.
     Moves,
+    /// Partitions that wait for the name of their folder.
+    Names,
     /// Replicas whose directory the controller is to be told.
     Assignments,
     /// Followers that time alone makes late.
@@ -216,6 +222,8 @@ impl<D: Disk> Shard<D> {
             recovered: false,
             recovered_shards: 0,
             reopen: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
             producer_ids: 0..0,
             closing: Closing::default(),
             rng: Rng::new(parts.seed ^ u64::from(parts.me.0) << 48),
@@ -320,6 +328,7 @@ impl<D: Disk> Shard<D> {
                 Deadline::Forward => self.retry_forwarding(),
                 Deadline::Fetchers => self.retry_fetchers(),
                 Deadline::Moves => self.retry_moves(),
+                Deadline::Names => self.retry_names(),
                 Deadline::Assignments => self.retry_assignments(),
                 Deadline::Isr => self.consider_all_isrs(),
                 Deadline::Quorum => self.wake_quorum(),
