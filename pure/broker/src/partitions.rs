@@ -9,7 +9,7 @@ use crate::shard::{Deadline, Shard, replan};
 use crate::wait::{Wait, Waiting};
 use crate::work::{Acknowledge, Outcome, PartitionOp, ReplicaSize};
 use bytes::Bytes;
-use log::{Disk, DiskError, ErrorKind, Log};
+use log::{Disk, DiskError, Log};
 use replica::{Acks, Failure, Fired, Isolation, Origin, Read, Replica};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -198,11 +198,12 @@ impl<D: Disk> Shard<D> {
         let outcome = match result {
             Ok(()) => Outcome::Fetched(slice),
             Err(error) => {
-                let directory = self.partitions.hosted.get(&partition).map(|hosted| hosted.directory);
-                if let (Some(directory), ErrorKind::Failed) = (directory, error.kind) {
-                    self.disk_failed(directory, &error.message);
+                let message = error.message.clone();
+                if let Some(replica) = self.partitions.replica(partition) {
+                    replica.fail(&error.into());
+                    self.note_offline(partition);
                 }
-                Outcome::refused(ErrorCode::KAFKA_STORAGE_ERROR, error.message)
+                Outcome::refused(ErrorCode::KAFKA_STORAGE_ERROR, message)
             }
         };
         self.done.push((to, outcome));

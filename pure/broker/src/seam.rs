@@ -211,7 +211,7 @@ impl<F: DiskFile> Frame<F> {
                 Part::File { file, position, length } => {
                     let start = whole.len();
                     whole.resize(start + *length as usize, 0);
-                    let read = file.read_at(*position, &mut whole[start..])?;
+                    let read = file.read_at(*position, &mut whole[start..]).inspect_err(|_| file.doubt())?;
                     whole.truncate(start + read);
                 }
             }

@@ -269,6 +269,33 @@ fn leaderships_leave_a_failed_disk() {
     }
 }
 
+/// The newest records are taken to be cached, and what cannot be sent is found out where nobody answers for it.
+#[test]
+fn leaderships_leave_a_log_that_cannot_be_read() {
+    for disks in [1, 2] {
+        let mut brokers = Brokers::start(3, disks, 2, &[]);
+        create(&mut brokers, "t", 12, 3);
+        let found = places(&mut brokers, 2, "t", false);
+        let led = partitions(&mut brokers, 1, "t").into_iter().filter(|known| known.leader_id == 2);
+        let struck = led.map(|known| known.partition_index).find(|index| found[index] == path(disks - 1));
+        let struck = struck.expect("broker 2 leads some there");
+        assert_eq!(produce(&mut brokers, 2, "t", struck, "kept"), ErrorCode::NONE);
+        let (kind, path) = (ErrorKind::Failed, format!("t-{struck}/"));
+        let fault = Fault { operation: Operation::Read, path, kind, after: 0, times: u32::MAX, torn_bytes: 0 };
+        brokers.disks[1][disks - 1].inject(fault);
+        assert_eq!(produce(&mut brokers, 2, "t", struck, "nobody gets it"), ErrorCode::KAFKA_STORAGE_ERROR);
+        brokers.sleep_ms(500);
+        let known = partitions(&mut brokers, 1, "t").remove(usize::try_from(struck).expect("few"));
+        assert_eq!((known.offline_replicas, known.isr_nodes.contains(&2)), (vec![2], false));
+        assert_eq!(produce(&mut brokers, known.leader_id, "t", struck, "more"), ErrorCode::NONE);
+        let values = ["kept", "more"].map(str::to_owned).to_vec();
+        assert_eq!(fetch(&mut brokers, known.leader_id, "t", struck), Ok(values));
+        let lost = usize::from(disks == 2);
+        let failed = directories(&mut brokers, 2).iter().filter(|directory| !directory.error_code.is_ok()).count();
+        assert_eq!(failed, lost, "only the home's replicas fail alone");
+    }
+}
+
 #[test]
 fn leaderships_leave_a_log_that_fails_alone() {
     for replicas in [3, 1] {

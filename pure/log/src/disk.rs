@@ -90,10 +90,12 @@ pub trait DiskFile: Clone + Send + Sync + 'static {
     fn write_at(&self, position: u64, pieces: &[&[u8]]) -> DiskResult<()>;
     /// Fills `into` from `position`; may wait for the disk. Fewer bytes only at the end of the file.
     fn read_at(&self, position: u64, into: &mut [u8]) -> DiskResult<usize>;
-    /// As `read_at`, but `None` where the bytes are not all in the page cache. Never waits.
-    fn read_cached(&self, position: u64, into: &mut [u8]) -> DiskResult<Option<usize>>;
     /// True where `length` bytes from `position` can most likely be read without waiting.
     fn is_cached(&self, position: u64, length: u64) -> bool;
+    /// A range of it could not be sent, and nobody was there to hear why: nothing of it counts as cached until a read has
+    /// told whether the disk is well.
+    fn doubt(&self);
+    fn is_in_doubt(&self) -> bool;
     /// Reads the range into the page cache; waits. For jobs.
     fn warm(&self, position: u64, length: u64) -> DiskResult<()>;
     fn length(&self) -> DiskResult<u64>;

@@ -49,28 +49,22 @@ impl<D: Disk> Job<D> {
     }
 }
 
-/// Removes files, or a whole folder.
+/// Removes files of a folder.
 #[derive(Debug)]
 pub struct RemoveJob<D> {
     disk: D,
     folder: String,
-    /// None is the folder itself.
-    paths: Option<Vec<String>>,
+    paths: Vec<String>,
 }
 
 impl<D: Disk> RemoveJob<D> {
     pub(crate) fn files(disk: D, folder: &str, paths: Vec<String>) -> RemoveJob<D> {
-        RemoveJob { disk, folder: folder.to_owned(), paths: Some(paths) }
-    }
-
-    pub(crate) fn folder(disk: D, folder: String) -> RemoveJob<D> {
-        RemoveJob { disk, folder, paths: None }
+        RemoveJob { disk, folder: folder.to_owned(), paths }
     }
 
     fn run(self) -> Result<(), DiskError> {
-        let Some(paths) = &self.paths else { return self.disk.remove_folder(&self.folder) };
         // What took the place of the files must be durable before they go.
         self.disk.sync_folder(&self.folder)?;
-        paths.iter().try_for_each(|path| self.disk.remove(path))
+        self.paths.iter().try_for_each(|path| self.disk.remove(path))
     }
 }

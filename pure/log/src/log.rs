@@ -5,15 +5,13 @@ use crate::epochs::Epochs;
 use crate::producers::Producers;
 use crate::retention::Doomed;
 use crate::segment::{Place, Segment};
-use crate::{Config, Disk, Error, Job, Open, RemoveJob, checkpoint, names, snapshot};
+use crate::{Config, Disk, Error, Open, checkpoint, names, snapshot};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use types::{Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
 
 /// How many of the newest batches have their position remembered, so that a reader at the tail costs no read.
 const TAIL_BATCHES: usize = 256;
-/// Longest name of a folder that file systems take.
-const FOLDER_NAME_BYTES_MAX: usize = 255;
 /// How many sealed segments have their file open.
 const OPEN_SEALED_MAX: usize = 4;
 
@@ -159,11 +157,6 @@ impl<D: Disk> Log<D> {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| u64::from(segment.bytes)).sum()
-    }
-
-    #[must_use]
-    pub fn segment_count(&self) -> usize {
-        self.segments.len()
     }
 
     /// The full path of the partition's folder, for messages.
@@ -316,21 +309,6 @@ impl<D: Disk> Log<D> {
             self.disk.remove(&names::path(folder, before, names::SNAPSHOT))?;
         }
         Ok(())
-    }
-
-    /// Takes the log away: its folder gets a name that nothing opens, and the job removes it. Readers that found records
-    /// before still have them until then. `unique` keeps two deletions of one name apart.
-    pub fn delete(self, unique: Uuid) -> Result<Option<Job<D>>, Error> {
-        let folder = &self.identity.folder;
-        if !self.disk.exists(folder) {
-            return Ok(None);
-        }
-        let hex: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let room = FOLDER_NAME_BYTES_MAX - hex.len() - names::DELETED_FOLDER.len() - 1;
-        let name = &folder[..folder.floor_char_boundary(folder.len().min(room))];
-        let deleted = format!("{name}.{hex}{}", names::DELETED_FOLDER);
-        self.disk.rename(folder, &deleted)?;
-        Ok(Some(Job::Remove(RemoveJob::folder(self.disk.clone(), deleted))))
     }
 
     /// Begins an empty log at `start`, whose folder holds no segment.

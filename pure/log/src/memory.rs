@@ -534,20 +534,6 @@ impl Disk for MemoryDisk {
     }
 }
 
-impl MemoryFile {
-    fn read(&self, position: u64, into: &mut [u8]) -> DiskResult<usize> {
-        with(&self.shared, |state| {
-            state.check(Operation::Read, &self.path)?;
-            state.counts.reads += 1;
-            let live = &state.file(self.id).live;
-            let start = index(position).min(live.len());
-            let count = into.len().min(live.len() - start);
-            into[..count].copy_from_slice(&live[start..start + count]);
-            Ok(count)
-        })
-    }
-}
-
 impl DiskFile for MemoryFile {
     fn write_at(&self, position: u64, pieces: &[&[u8]]) -> DiskResult<()> {
         with(&self.shared, |state| {
@@ -572,17 +558,28 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_at(&self, position: u64, into: &mut [u8]) -> DiskResult<usize> {
-        let count = self.read(position, into)?;
-        with(&self.shared, |state| state.file(self.id).cold = false);
-        Ok(count)
-    }
-
-    fn read_cached(&self, position: u64, into: &mut [u8]) -> DiskResult<Option<usize>> {
-        if self.is_cached(position, into.len() as u64) { self.read(position, into).map(Some) } else { Ok(None) }
+        with(&self.shared, |state| {
+            state.check(Operation::Read, &self.path)?;
+            state.counts.reads += 1;
+            let file = state.file(self.id);
+            let start = index(position).min(file.live.len());
+            let count = into.len().min(file.live.len() - start);
+            into[..count].copy_from_slice(&file.live[start..start + count]);
+            file.cold = false;
+            Ok(count)
+        })
     }
 
     fn is_cached(&self, _position: u64, _length: u64) -> bool {
         with(&self.shared, |state| !state.file(self.id).cold)
+    }
+
+    fn doubt(&self) {
+        with(&self.shared, |state| state.file(self.id).cold = true);
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        !self.is_cached(0, 0)
     }
 
     fn warm(&self, _position: u64, _length: u64) -> DiskResult<()> {

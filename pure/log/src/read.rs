@@ -59,7 +59,7 @@ impl<D: Disk> Log<D> {
         };
         let file = self.file(at)?;
         let recent = at + 1 == self.segments.len() && self.segments[at].bytes - position <= SURELY_CACHED_BYTES;
-        let cached = recent || file.is_cached(u64::from(position), u64::from(length));
+        let cached = recent && !file.is_in_doubt() || file.is_cached(u64::from(position), u64::from(length));
         Ok(Some(FileRange { file, position: u64::from(position), length, cached }))
     }
 

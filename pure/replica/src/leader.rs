@@ -178,15 +178,6 @@ impl<D: Disk> Replica<D> {
         }
     }
 
-    /// How many replicas are in sync, this one counted; compare with `min.insync.replicas`.
-    #[must_use]
-    pub fn isr_size(&self) -> usize {
-        match (&self.log, &self.role) {
-            (Ok(_), Role::Leader(leading)) => leading.isr.len(),
-            (Ok(_), Role::Follower(_)) | (Err(_), _) => 0,
-        }
-    }
-
     /// True where this leader has fewer replicas in sync than `min.insync.replicas`.
     #[must_use]
     pub fn has_too_few_in_sync(&self) -> bool {

@@ -200,7 +200,7 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Takes the partition offline where the error is fatal.
-    pub(crate) fn fail(&mut self, error: &Error) {
+    pub fn fail(&mut self, error: &Error) {
         if error.is_fatal() {
             self.go_offline_for(error);
         }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Most pieces that one write call takes (`IOV_MAX` on Linux and macOS).
 const PIECES_PER_CALL_MAX: usize = 1024;
@@ -26,11 +27,12 @@ pub struct LocalFile {
 struct Inner {
     file: File,
     path: PathBuf,
+    in_doubt: AtomicBool,
 }
 
 impl LocalFile {
     pub(crate) fn new(file: File, path: PathBuf) -> LocalFile {
-        LocalFile { inner: Arc::new(Inner { file, path }) }
+        LocalFile { inner: Arc::new(Inner { file, path, in_doubt: AtomicBool::new(false) }) }
     }
 
     /// The open file itself, for sending ranges of it to a socket.
@@ -89,30 +91,25 @@ impl DiskFile for LocalFile {
         Ok(done)
     }
 
-    fn read_cached(&self, position: u64, into: &mut [u8]) -> DiskResult<Option<usize>> {
-        let mut done = 0;
-        while done < into.len() {
-            let read = platform::read_without_waiting(&self.inner.file, position + done as u64, &mut into[done..]);
-            match self.on("read", read)? {
-                None => return Ok(None),
-                Some(0) => break,
-                Some(read) => done += read,
-            }
-        }
-        Ok(Some(done))
-    }
-
     fn is_cached(&self, position: u64, length: u64) -> bool {
         let Some(last) = position.checked_add(length).and_then(|end| end.checked_sub(1)) else { return true };
-        let probe = |at| matches!(platform::read_without_waiting(&self.inner.file, at, &mut [0]), Ok(Some(_)));
+        let probe = |at| platform::is_cached(&self.inner.file, at);
         let mut at = position;
         while at < last {
-            if !probe(at) {
+            if self.is_in_doubt() || !probe(at) {
                 return false;
             }
             at = at.saturating_add(PROBE_BYTES);
         }
         probe(last)
+    }
+
+    fn doubt(&self) {
+        self.inner.in_doubt.store(true, Relaxed);
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.inner.in_doubt.load(Relaxed)
     }
 
     fn warm(&self, position: u64, length: u64) -> DiskResult<()> {
@@ -126,6 +123,7 @@ impl DiskFile for LocalFile {
                 read => at += read as u64,
             }
         }
+        self.inner.in_doubt.store(false, Relaxed);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::file::LocalFile;
 use crate::platform;
+use crate::reading::is_peer_gone;
 use broker::log::DiskFile;
 use broker::{Frame, Part};
 use bytes::{Buf, Bytes};
@@ -86,7 +87,12 @@ impl Outgoing {
                     let want = (*length).min(FILE_CALL_BYTES_MAX) as usize;
                     // A short transfer is no sign of a full socket here: the file may have ended.
                     let call = || platform::send_file(stream, file.raw(), *position, want);
-                    let Some(sent) = attempt(stream, 0, call)? else { return Ok(()) };
+                    let sent = attempt(stream, 0, call).inspect_err(|error| {
+                        if !is_peer_gone(error) {
+                            file.doubt();
+                        }
+                    });
+                    let Some(sent) = sent? else { return Ok(()) };
                     let sent = u32::try_from(sent).expect("no more is sent than was asked for");
                     *position += u64::from(sent);
                     *length -= sent;
@@ -171,5 +177,30 @@ fn attempt(
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
         _ => Ok(took),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_sent_is_in_doubt() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a listener");
+        stream.writable().await.expect("nothing was sent yet");
+        let path = std::env::temp_dir().join(format!("vltava-unreadable-{}", std::process::id()));
+        let file = LocalFile::new(std::fs::File::create(&path).expect("made"), path.clone());
+        file.write_at(0, &[&[7; 20_000]]).expect("written");
+        std::fs::remove_file(&path).expect("it was made");
+        assert!(!file.is_in_doubt());
+        let mut outgoing = Outgoing::default();
+        let rest = vec![Part::File { file: file.clone(), position: 0, length: 20_000 }];
+        outgoing.push(Frame { head: Bytes::new(), rest });
+        let error = outgoing.flush(&stream).expect_err("it is open for writing alone");
+        assert!(!is_peer_gone(&error), "{error}");
+        assert!(file.is_in_doubt() && !file.is_cached(0, 20_000));
+        assert_eq!(file.warm(0, 20_000).expect_err("nor can it be read").kind, broker::log::ErrorKind::Failed);
+        assert!(file.is_in_doubt());
     }
 }

@@ -230,10 +230,10 @@ impl Brokers {
 
     fn carry_out(&mut self, place: Place, output: Output<MemoryDisk>) {
         match output {
-            Output::Send { connection, frame } => {
-                let frame = frame.read_whole().expect("its files can be read");
-                self.plan(LATENCY_US, Event::Response(connection, frame));
-            }
+            Output::Send { connection, frame } => match frame.read_whole() {
+                Ok(frame) => self.plan(LATENCY_US, Event::Response(connection, frame)),
+                Err(_) => self.break_off(connection),
+            },
             Output::Dial { link, port, .. } => {
                 let node = usize::from(port) - 9001;
                 if self.shards[node].is_empty() {
@@ -269,6 +269,16 @@ impl Brokers {
             Output::Job { .. } | Output::ToShard { .. } => unreachable!("carried out where they come from"),
             Output::Stopped => drop(self.stopped.insert(place)),
             Output::Close { .. } | Output::Pause { .. } | Output::Resume { .. } | Output::Observed { .. } => {}
+        }
+    }
+
+    /// Ends a connection whose answer cannot be read from the disk.
+    fn break_off(&mut self, connection: ConnId) {
+        let Some(known) = self.connections.remove(&connection) else { return };
+        self.plan(LATENCY_US, Event::Input(known.called, Input::Closed { connection }));
+        if let Some((place, link)) = known.caller.filter(|caller| self.links.remove(caller).is_some()) {
+            let reason = "the other end closed it".to_owned();
+            self.plan(LATENCY_US, Event::Input(place, Input::LinkClosed { link, reason }));
         }
     }
 

@@ -8,14 +8,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// Reads without waiting for the disk: `None` where that is impossible now.
-pub fn read_without_waiting(file: &File, position: u64, into: &mut [u8]) -> io::Result<Option<usize>> {
-    match preadv2(file, &mut [IoSliceMut::new(into)], position, ReadWriteFlags::NOWAIT) {
-        Ok(read) => Ok(Some(read)),
-        Err(Errno::AGAIN) => Ok(None),
+/// Whether a byte can be read without waiting for the disk.
+pub fn is_cached(file: &File, position: u64) -> bool {
+    match preadv2(file, &mut [IoSliceMut::new(&mut [0])], position, ReadWriteFlags::NOWAIT) {
         // A file system that cannot say is read as any other: it may wait, but it answers.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(rustix::io::pread(file, into, position)?)),
-        Err(error) => Err(error.into()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => rustix::io::pread(file, &mut [0], position).is_ok(),
+        read => read.is_ok(),
     }
 }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 const COPY_BYTES: usize = 64 << 10;
 
 /// There is no read that refuses to wait here: this one answers always, and may wait.
-pub fn read_without_waiting(file: &File, position: u64, into: &mut [u8]) -> io::Result<Option<usize>> {
-    Ok(Some(rustix::io::pread(file, into, position)?))
+pub fn is_cached(file: &File, position: u64) -> bool {
+    rustix::io::pread(file, &mut [0], position).is_ok()
 }
 
 /// Space cannot be reserved here without changing the file's length; a full disk shows at the write instead.
