@@ -4,8 +4,8 @@ use sim_suite::{Failed, Kind, Outcome, attempt, known_seeds};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-const USAGE: &str =
-    "usage: vltava-sim [--kind calm|kill|power|full|bad|cluster] (--seed N [--trace] | --seeds A..B | --seconds N)";
+const USAGE: &str = "usage: vltava-sim [--kind calm|kill|power|full|bad|cluster] \
+    (--seed N [--trace] | --seeds A..B | --seconds N [--from N])";
 
 enum What {
     One(u64),
@@ -17,15 +17,18 @@ struct Arguments {
     what: What,
     kind: Option<Kind>,
     trace: bool,
+    /// The first of the seeds that are tried for some time, in place of one that nobody has run.
+    from: Option<u64>,
 }
 
 fn arguments() -> Option<Arguments> {
-    let (mut what, mut kind, mut trace) = (What::Seconds(10), None, false);
+    let (mut what, mut kind, mut trace, mut from) = (What::Seconds(10), None, false, None);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--trace" => trace = true,
             "--seed" => what = What::One(words.next()?.parse().ok()?),
+            "--from" => from = Some(words.next()?.parse().ok()?),
             "--seconds" => what = What::Seconds(words.next()?.parse().ok()?),
             "--kind" => kind = Some(Kind::parse(&words.next()?)?),
             "--seeds" => {
@@ -36,7 +39,7 @@ fn arguments() -> Option<Arguments> {
             _ => return None,
         }
     }
-    Some(Arguments { what, kind, trace })
+    Some(Arguments { what, kind, trace, from })
 }
 
 #[derive(Default)]
@@ -80,7 +83,10 @@ fn main() -> ExitCode {
         }
         match arguments.what {
             What::Range(first, end) => (first..end).for_each(|seed| tally.run(seed, arguments.kind)),
-            What::Seconds(seconds) => fresh(&mut tally, arguments.kind, Duration::from_secs(seconds)),
+            What::Seconds(seconds) => {
+                let from = arguments.from.unwrap_or_else(unknown);
+                fresh(&mut tally, arguments.kind, from, Duration::from_secs(seconds));
+            }
             What::One(_) => {}
         }
     }
@@ -88,10 +94,14 @@ fn main() -> ExitCode {
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Seeds that nobody has run, for some time.
-fn fresh(tally: &mut Tally, kind: Option<Kind>, time: Duration) {
+/// A seed from which on nobody has run any.
+fn unknown() -> u64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let first = since_1970.as_secs() * 1_000_000;
+    since_1970.as_secs() * 1_000_000
+}
+
+/// Seeds from `first` on, for some time.
+fn fresh(tally: &mut Tally, kind: Option<Kind>, first: u64, time: Duration) {
     let end = Instant::now() + time;
     for seed in first.. {
         if Instant::now() >= end {

@@ -420,14 +420,18 @@ impl Cluster {
         if open > 0 && !oracle.is_probing {
             ailments.push(format!("{open} records have no answer"));
         }
+        // A stop that a fault delayed is no fault, and whoever it stops is started again.
+        let stopping = (0..self.count()).filter(|process| world.processes[*process].is_stopping());
+        ailments.extend(stopping.map(|process| format!("process {process} is stopping")));
+        let missing = self.scenario.topics.iter().filter(|topic| !oracle.partitions.contains_key(&topic.name));
+        ailments.extend(missing.map(|topic| format!("{} has not been created", topic.name)));
         ailments
     }
 
     /// New clients get through to every topic, and nothing is refused.
     fn prove(&mut self, world: &mut Sim) {
         let scenario = &mut self.scenario;
-        let is_there = |name: &Text| scenario.oracle.borrow().partitions.contains_key(name);
-        let names: Vec<Text> = scenario.topics.iter().map(|topic| topic.name.clone()).filter(is_there).collect();
+        let names: Vec<Text> = scenario.topics.iter().map(|topic| topic.name.clone()).collect();
         let options = ProducerOptions {
             cluster: Options { version_caps: BTreeMap::new(), ..options(&mut scenario.rng, &scenario.hosts) },
             acks: Acks::All,

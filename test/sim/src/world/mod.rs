@@ -122,6 +122,8 @@ pub struct Process<P: Program> {
     clock: Clock,
     /// None of its threads gets a processor before, those of jobs neither.
     paused_until: Instant,
+    /// It was asked to stop and has not ended yet.
+    is_stopping: bool,
     /// Its machine is off: nobody answers there, not even to refuse.
     is_dark: bool,
     shards: Vec<ShardRoom<P::Shard>>,
@@ -133,6 +135,11 @@ impl<P: Program> Process<P> {
     #[must_use]
     pub fn is_up(&self) -> bool {
         !self.shards.is_empty()
+    }
+
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping
     }
 
     /// How often it has ended.
@@ -176,6 +183,7 @@ impl<P: Program, A: Actor> World<P, A> {
             run: 0,
             clock: Clock::default(),
             paused_until: Instant(0),
+            is_stopping: false,
             is_dark: false,
             shards: Vec::new(),
             lanes: BTreeMap::new(),

@@ -48,6 +48,7 @@ impl<P: Program, A: Actor> World<P, A> {
         home.shards.clear();
         home.lanes.clear();
         home.paused_until = Instant(0);
+        home.is_stopping = false;
         home.program.ended(crash, &mut self.rng);
         self.connections_end(process, crash);
     }
@@ -55,7 +56,9 @@ impl<P: Program, A: Actor> World<P, A> {
     /// Asks a process to stop; it is down once all of its shards have said so.
     pub fn stop(&mut self, process: usize) {
         self.trace.say(self.at, format_args!("process {process} is asked to stop"));
-        let (run, count) = (self.processes[process].run, self.processes[process].shards.len());
+        let home = &mut self.processes[process];
+        home.is_stopping = home.is_up();
+        let (run, count) = (home.run, home.shards.len());
         for shard in 0..count {
             let at = self.later(self.pace.shard_us);
             self.plan_shard((process, run, shard_id(shard)), at, Happening::Input(Input::Stop));
