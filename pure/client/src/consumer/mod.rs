@@ -25,57 +25,39 @@ use fetcher::Fetcher;
 use group::Group;
 use regex_lite::Regex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use types::{ErrorCode, Instant, Now, Offset, PartitionIndex, Text};
+use types::{ErrorCode, Instant, Now, Offset, PartitionIndex, Text, with_defaults};
 
 /// A topic and a partition of it.
 pub type Spot = (Text, PartitionIndex);
 
-/// Kafka's names and defaults.
-#[derive(Clone, Debug)]
-pub struct ConsumerOptions {
-    pub cluster: Options,
-    pub group: Option<GroupOptions>,
-    /// `isolation.level` is read_committed.
-    pub read_committed: bool,
-    /// `auto.offset.reset`
-    pub reset: Reset,
-    /// `fetch.min.bytes`
-    pub fetch_min_bytes: i32,
-    /// `fetch.max.wait.ms`
-    pub fetch_wait_ms: i32,
-    /// `fetch.max.bytes`: of one answer, and of what may wait to be polled when another is asked for.
-    pub fetch_bytes_max: i32,
-    /// `max.partition.fetch.bytes`: as `fetch_bytes_max`, of one partition.
-    pub partition_bytes_max: i32,
-    /// `max.poll.records`
-    pub poll_records_max: usize,
-    /// `check.crcs`
-    pub check_crcs: bool,
-    /// `client.rack`; empty is none.
-    pub rack: Text,
-    /// `exclude.internal.topics`: a pattern matches none of Kafka's own topics.
-    pub exclude_internal_topics: bool,
-    /// Incremental fetches (KIP-227), where the broker has them.
-    pub sessions: bool,
-}
-
-impl Default for ConsumerOptions {
-    fn default() -> Self {
-        ConsumerOptions {
-            cluster: Options { allow_auto_create_topics: false, ..Options::default() },
-            group: None,
-            read_committed: false,
-            reset: Reset::Latest,
-            fetch_min_bytes: 1,
-            fetch_wait_ms: 500,
-            fetch_bytes_max: 50 << 20,
-            partition_bytes_max: 1 << 20,
-            poll_records_max: 500,
-            check_crcs: true,
-            rack: Text::default(),
-            exclude_internal_topics: true,
-            sessions: true,
-        }
+with_defaults! {
+    /// Kafka's names and defaults.
+    #[derive(Clone, Debug)]
+    pub struct ConsumerOptions {
+        pub cluster: Options = Options { allow_auto_create_topics: false, ..Options::default() },
+        pub group: Option<GroupOptions> = None,
+        /// `isolation.level` is read_committed.
+        pub read_committed: bool = false,
+        /// `auto.offset.reset`
+        pub reset: Reset = Reset::Latest,
+        /// `fetch.min.bytes`
+        pub fetch_min_bytes: i32 = 1,
+        /// `fetch.max.wait.ms`
+        pub fetch_wait_ms: i32 = 500,
+        /// `fetch.max.bytes`: of one answer, and of what may wait to be polled when another is asked for.
+        pub fetch_bytes_max: i32 = 50 << 20,
+        /// `max.partition.fetch.bytes`: as `fetch_bytes_max`, of one partition.
+        pub partition_bytes_max: i32 = 1 << 20,
+        /// `max.poll.records`
+        pub poll_records_max: usize = 500,
+        /// `check.crcs`
+        pub check_crcs: bool = true,
+        /// `client.rack`; empty is none.
+        pub rack: Text = Text::default(),
+        /// `exclude.internal.topics`: a pattern matches none of Kafka's own topics.
+        pub exclude_internal_topics: bool = true,
+        /// Incremental fetches (KIP-227), where the broker has them.
+        pub sessions: bool = true,
     }
 }
 
@@ -90,41 +72,27 @@ pub enum GroupProtocol {
     Consumer,
 }
 
-/// Kafka's names and defaults.
-#[derive(Clone, Debug)]
-pub struct GroupOptions {
-    pub protocol: GroupProtocol,
-    /// `group.remote.assignor`: none takes the coordinator's first.
-    pub remote_assignor: Option<Text>,
-    /// `group.id`
-    pub id: Text,
-    /// `group.instance.id`
-    pub instance_id: Option<Text>,
-    /// `session.timeout.ms`
-    pub session_timeout_ms: u64,
-    /// `max.poll.interval.ms`: who stays away from `poll` for longer leaves the group; a rebalance waits as long.
-    pub poll_interval_max_ms: u64,
-    /// `heartbeat.interval.ms`
-    pub heartbeat_ms: u64,
-    /// `partition.assignment.strategy`: the group takes the first that all its members name.
-    pub assignors: Vec<Assignor>,
-    /// `auto.commit.interval.ms`; none is `enable.auto.commit=false`.
-    pub auto_commit_ms: Option<u64>,
-}
-
-impl Default for GroupOptions {
-    fn default() -> Self {
-        GroupOptions {
-            protocol: GroupProtocol::Classic,
-            remote_assignor: None,
-            id: Text::default(),
-            instance_id: None,
-            session_timeout_ms: 45_000,
-            poll_interval_max_ms: 300_000,
-            heartbeat_ms: 3000,
-            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
-            auto_commit_ms: Some(5000),
-        }
+with_defaults! {
+    /// Kafka's names and defaults.
+    #[derive(Clone, Debug)]
+    pub struct GroupOptions {
+        pub protocol: GroupProtocol = GroupProtocol::Classic,
+        /// `group.remote.assignor`: none takes the coordinator's first.
+        pub remote_assignor: Option<Text> = None,
+        /// `group.id`
+        pub id: Text = Text::default(),
+        /// `group.instance.id`
+        pub instance_id: Option<Text> = None,
+        /// `session.timeout.ms`
+        pub session_timeout_ms: u64 = 45_000,
+        /// `max.poll.interval.ms`: who stays away from `poll` for longer leaves the group; a rebalance waits as long.
+        pub poll_interval_max_ms: u64 = 300_000,
+        /// `heartbeat.interval.ms`
+        pub heartbeat_ms: u64 = 3000,
+        /// `partition.assignment.strategy`: the group takes the first that all its members name.
+        pub assignors: Vec<Assignor> = vec![Assignor::Range, Assignor::CooperativeSticky],
+        /// `auto.commit.interval.ms`; none is `enable.auto.commit=false`.
+        pub auto_commit_ms: Option<u64> = Some(5000),
     }
 }
 

@@ -136,14 +136,12 @@ impl Settings {
     }
 
     fn resolve(&mut self) {
-        let all = definitions(ResourceKind::Broker);
-        self.effective = all
-            .map(|definition| {
-                let text = self.effective_text(definition);
-                let value = text.map(|text| definition.parse(&text).expect("defaults and settings are validated"));
-                (definition.name, value)
-            })
-            .collect();
+        let resolved = definitions(ResourceKind::Broker).map(|definition| {
+            let text = self.effective_text(definition);
+            let value = text.map(|text| definition.parse(&text).expect("defaults and settings are validated"));
+            (definition.name, value)
+        });
+        self.effective = resolved.collect();
     }
 
     /// What no single value can be refused for.
