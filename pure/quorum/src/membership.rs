@@ -21,13 +21,8 @@ type Refused = (ErrorCode, String);
 
 impl<D: Disk> Quorum<D> {
     pub(crate) fn on_add_voter(&mut self, now: Now, token: u64, add: &AddVoter) {
-        match self.check_add(now, add) {
-            Ok(voters) => {
-                let token_until = (token, add.timeout_ms, add.when_committed);
-                self.change(now, ChangeKind::Add, voters, token_until);
-            }
-            Err((error, message)) => self.reply_change(token, ChangeKind::Add, error, &message),
-        }
+        let voters = self.check_add(now, add);
+        self.change(now, ChangeKind::Add, voters, (token, add.timeout_ms, add.when_committed));
     }
 
     fn check_add(&mut self, now: Now, add: &AddVoter) -> Result<VoterSet, Refused> {
@@ -51,10 +46,8 @@ impl<D: Disk> Quorum<D> {
     }
 
     pub(crate) fn on_remove_voter(&mut self, now: Now, token: u64, remove: &RemoveVoter) {
-        match self.check_remove(remove) {
-            Ok(voters) => self.change(now, ChangeKind::Remove, voters, (token, CHANGE_MS, true)),
-            Err((error, message)) => self.reply_change(token, ChangeKind::Remove, error, &message),
-        }
+        let voters = self.check_remove(remove);
+        self.change(now, ChangeKind::Remove, voters, (token, CHANGE_MS, true));
     }
 
     fn check_remove(&mut self, remove: &RemoveVoter) -> Result<VoterSet, Refused> {
@@ -71,10 +64,8 @@ impl<D: Disk> Quorum<D> {
     }
 
     pub(crate) fn on_update_voter(&mut self, now: Now, token: u64, update: &UpdateVoter) {
-        match self.check_update(update) {
-            Ok(voters) => self.change(now, ChangeKind::Update, voters, (token, CHANGE_MS, true)),
-            Err((error, message)) => self.reply_change(token, ChangeKind::Update, error, &message),
-        }
+        let voters = self.check_update(update);
+        self.change(now, ChangeKind::Update, voters, (token, CHANGE_MS, true));
     }
 
     fn check_update(&mut self, update: &UpdateVoter) -> Result<VoterSet, Refused> {
@@ -107,8 +98,12 @@ impl<D: Disk> Quorum<D> {
         self.journal.voters_offset().is_some_and(|offset| offset >= self.high_watermark)
     }
 
-    fn change(&mut self, now: Now, kind: ChangeKind, voters: VoterSet, to: (u64, u64, bool)) {
+    fn change(&mut self, now: Now, kind: ChangeKind, voters: Result<VoterSet, Refused>, to: (u64, u64, bool)) {
         let (token, timeout_ms, when_committed) = to;
+        let voters = match voters {
+            Ok(voters) => voters,
+            Err((error, message)) => return self.reply_change(token, kind, error, &message),
+        };
         if voters == *self.journal.voters() {
             self.reply_change(token, kind, ErrorCode::NONE, "");
             return;
