@@ -29,12 +29,9 @@ impl Health {
             health.leaderless.extend(leaderless.map(|known| (topic.name.clone(), known.index)));
             // Asked only where it may matter: it takes a question for each topic.
             if !behind.is_empty() {
-                let configs = session
-                    .ask(
-                        format!("asking for the settings of topic `{}`", topic.name),
-                        session.client.configs(Resource::Topic(topic.name.clone())),
-                    )
-                    .await?;
+                let doing = format!("asking for the settings of topic `{}`", topic.name);
+                let asked = session.client.configs(Resource::Topic(topic.name.clone()));
+                let configs = session.ask(doing, asked).await?;
                 let least = configs.iter().find(|config| config.name == "min.insync.replicas");
                 let least: usize = least.and_then(|config| config.value.as_ref()?.parse().ok()).unwrap_or(1);
                 let under = behind.iter().filter(|(_, in_sync)| *in_sync < least);

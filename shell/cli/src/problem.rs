@@ -70,7 +70,7 @@ impl Problem {
             }
             Error::Refused(refused) => {
                 let hint = hint(refused.code, refused.message.is_some());
-                Problem::failed(format!("{doing}: {refused}{}", hint.map_or(String::new(), |hint| format!("; {hint}"))))
+                Problem::failed(format!("{doing}: {refused}{hint}"))
             }
             Error::BadOption(problem) => Problem::usage(problem),
             // Whatever else there is says itself what to do.
@@ -92,7 +92,7 @@ pub fn all_done<T>(failed: &str, each: Each<T>) -> Result<Vec<(Spot, T)>, Proble
         match result {
             Ok(value) => done.push((spot, value)),
             Err(why) => {
-                let hint = hint(why.code, why.message.is_some()).map_or(String::new(), |hint| format!("; {hint}"));
+                let hint = hint(why.code, why.message.is_some());
                 refused.push(format!("{} ({why}{hint})", name(&spot)));
             }
         }
@@ -112,8 +112,8 @@ fn elsewhere(bootstrap: &str, problem: Option<&str>) -> &'static str {
 }
 
 /// What to do, where the broker's own words do not say it.
-fn hint(code: ErrorCode, has_words: bool) -> Option<&'static str> {
-    Some(match code {
+fn hint(code: ErrorCode, has_words: bool) -> String {
+    let hint = match code {
         ErrorCode::TOPIC_ALREADY_EXISTS => "with --if-not-exists that is no error",
         ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC => "a member of the group reads it: stop its consumers first",
         ErrorCode::UNKNOWN_MEMBER_ID => "the group has members: stop its consumers first",
@@ -129,8 +129,9 @@ fn hint(code: ErrorCode, has_words: bool) -> Option<&'static str> {
         ErrorCode::TOPIC_AUTHORIZATION_FAILED
         | ErrorCode::GROUP_AUTHORIZATION_FAILED
         | ErrorCode::CLUSTER_AUTHORIZATION_FAILED => "the broker's ACLs do not allow this client to do so",
-        _ => return None,
-    })
+        _ => return String::new(),
+    };
+    format!("; {hint}")
 }
 
 /// The known name that is most like the given one, where one is so like it that it may be meant.

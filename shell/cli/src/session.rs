@@ -87,16 +87,12 @@ impl Connection {
     /// Puts together what files, words and defaults say.
     pub fn gather(&mut self) -> Result<(), Problem> {
         if let Some(file) = self.command_config.take() {
-            let mut options = read_properties(file).map_err(|error| Problem::usage(error.to_string()))?;
-            options.append(&mut self.options);
-            self.options = options;
+            let options = read_properties(file).map_err(|error| Problem::usage(error.to_string()))?;
+            self.options.splice(..0, options);
         }
-        let (servers, options) = self.options.drain(..).partition(|(name, _)| name == "bootstrap.servers");
-        self.options = options;
+        let servers = self.options.extract_if(.., |(name, _)| name == "bootstrap.servers").last();
         if self.bootstrap.is_empty() {
-            let servers: Vec<(String, String)> = servers;
-            self.bootstrap =
-                servers.into_iter().next_back().map_or("127.0.0.1:9092".to_owned(), |(_, servers)| servers);
+            self.bootstrap = servers.map_or("127.0.0.1:9092".to_owned(), |(_, servers)| servers);
         }
         Ok(())
     }

@@ -130,30 +130,27 @@ fn headers(record: &ConsumedRecord, is: &str) -> String {
 
 /// One line of JSON. Bytes that are no text stand in base64 under a name that says so.
 pub fn json_line((topic, partition): &Spot, record: &ConsumedRecord, out: &mut Vec<u8>) {
-    let mut line = Map::new();
-    line.insert("topic".to_owned(), json!(topic.as_str()));
-    line.insert("partition".to_owned(), json!(partition.0));
-    line.insert("offset".to_owned(), json!(record.offset.0));
-    line.insert("timestamp".to_owned(), json!(record.timestamp.0));
+    let (offset, timestamp) = (record.offset.0, record.timestamp.0);
+    let mut line =
+        json!({ "topic": topic.as_str(), "partition": partition.0, "offset": offset, "timestamp": timestamp });
     put_bytes(&mut line, "key", record.key.as_deref());
     put_bytes(&mut line, "value", record.value.as_deref());
     let header = |(name, value): &(vltava_client::Text, Option<Bytes>)| {
-        let mut header = Map::new();
-        header.insert("name".to_owned(), json!(name.as_str()));
+        let mut header = json!({ "name": name.as_str() });
         put_bytes(&mut header, "value", value.as_deref());
-        Value::Object(header)
+        header
     };
-    line.insert("headers".to_owned(), record.headers.iter().map(header).collect());
+    line["headers"] = record.headers.iter().map(header).collect();
     // Writing to a vector cannot fail.
-    let _ = writeln!(out, "{}", Value::Object(line));
+    let _ = writeln!(out, "{line}");
 }
 
-fn put_bytes(line: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+fn put_bytes(line: &mut Value, name: &str, bytes: Option<&[u8]>) {
     match bytes.map(std::str::from_utf8) {
-        None => line.insert(name.to_owned(), Value::Null),
-        Some(Ok(text)) => line.insert(name.to_owned(), json!(text)),
-        Some(Err(_)) => line.insert(format!("{name}_base64"), json!(Base64::encode_string(bytes.unwrap_or_default()))),
-    };
+        None => line[name] = Value::Null,
+        Some(Ok(text)) => line[name] = json!(text),
+        Some(Err(_)) => line[format!("{name}_base64")] = json!(Base64::encode_string(bytes.unwrap_or_default())),
+    }
 }
 
 /// Reads what `json_line` prints; what is left out is as in the given record.

@@ -93,11 +93,10 @@ impl Drain {
                 "there is no other broker that is alive and could take what broker {leaving} has: start one first"
             )));
         }
-        let (mut moves, cramped) = drain(&survey.plannable(), self.broker);
+        let (moves, cramped) = drain(&survey.plannable(), self.broker);
         let mut notes = notes(&survey);
-        let cramped: Vec<&Cramped> = cramped.iter().collect();
         if !cramped.is_empty() {
-            self.permit(&mut moves, &cramped, &mut notes)?;
+            self.permit(&moves, &cramped, &mut notes)?;
         }
         let again = format!("vltava broker drain {leaving}");
         let again = if self.allow_fewer_replicas { format!("{again} --allow-fewer-replicas") } else { again };
@@ -107,7 +106,7 @@ impl Drain {
     }
 
     /// Whether a replica less is what is wanted.
-    fn permit(&self, moves: &mut [Move], cramped: &[&Cramped], notes: &mut Vec<String>) -> Result<(), Problem> {
+    fn permit(&self, moves: &[Move], cramped: &[Cramped], notes: &mut Vec<String>) -> Result<(), Problem> {
         debug_assert!(moves.len() >= cramped.iter().filter(|known| !known.left.is_empty()).count());
         let names = some(cramped.iter().map(|known| format!("{}-{}", known.topic, known.index)));
         let count = cramped.len();

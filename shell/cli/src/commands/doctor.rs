@@ -120,9 +120,8 @@ impl Report {
             }
             Err(error) => {
                 let finding = Finding::problem("the controller", format!("it does not answer: {error}"));
-                return self
-                    .findings
-                    .push(finding.fix("see the logs of the nodes that vote: too few of them may be up"));
+                let fix = "see the logs of the nodes that vote: too few of them may be up";
+                return self.findings.push(finding.fix(fix));
             }
         };
         if quorum.leader.is_none() {

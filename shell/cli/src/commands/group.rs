@@ -136,12 +136,8 @@ impl DeleteOffsets {
         spots.retain(|spot| committed.contains_key(spot));
         let names: Vec<String> = spots.iter().map(name).collect();
         if !self.trial.dry_run && !spots.is_empty() {
-            let each = session
-                .ask(
-                    format!("deleting offsets of group `{}`", self.group),
-                    session.client.delete_offsets(self.group.as_str(), spots),
-                )
-                .await?;
+            let doing = format!("deleting offsets of group `{}`", self.group);
+            let each = session.ask(doing, session.client.delete_offsets(self.group.as_str(), spots)).await?;
             crate::problem::all_done("these offsets were not deleted", each)?;
         }
         let what = format!("{} of group {}: {}", count(names.len(), "offset"), self.group, some(names.iter().cloned()));
@@ -176,12 +172,9 @@ impl RemoveMembers {
                 Some(instance) => (Text::default(), Some(text(instance))),
                 None => (text(&member.id), None),
             });
-            let failed = session
-                .ask(
-                    format!("removing members of group `{}`", self.group),
-                    session.client.remove_members(self.group.as_str(), removed.collect()),
-                )
-                .await?;
+            let doing = format!("removing members of group `{}`", self.group);
+            let asked = session.client.remove_members(self.group.as_str(), removed.collect());
+            let failed = session.ask(doing, asked).await?;
             if !failed.is_empty() {
                 let names = some(failed.iter().map(|(name, why)| format!("{name} ({why})")));
                 return Err(Problem::failed(format!("these members were not removed: {names}")));

@@ -105,10 +105,7 @@ impl Plan {
     }
 
     fn text(&self, how: &Moving, shown: usize) -> String {
-        let mut text = String::new();
-        for note in &self.notes {
-            text.push_str(&format!("note: {note}\n"));
-        }
+        let mut text: String = self.notes.iter().map(|note| format!("note: {note}\n")).collect();
         if self.moves.is_empty() {
             let nothing = if self.elect.is_empty() { "nothing to move" } else { "nothing to move but leaders" };
             text.push_str(&format!("{}: {nothing}\n", self.title));
@@ -130,10 +127,7 @@ impl Plan {
 }
 
 fn done(outcome: &Outcome) -> String {
-    let mut text = String::new();
-    for warning in &outcome.warnings {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
+    let text: String = outcome.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
     let awaited = match outcome.awaited {
         0 => String::new(),
         count => format!(", and {count} that were under way before"),

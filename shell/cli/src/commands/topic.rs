@@ -260,10 +260,8 @@ impl Detail<'_> {
     }
 
     fn partitions(&self) -> Table {
-        let mut table = Table::new(
-            ">partition, >leader, replicas, isr, >start_offset=START, >end_offset=END, \
-             #size_bytes",
-        );
+        let columns = ">partition, >leader, replicas, isr, >start_offset=START, >end_offset=END, #size_bytes";
+        let mut table = Table::new(columns);
         for known in &self.topic.partitions {
             let (start, end) = self.offsets(known);
             let (leader, bytes) = (known.leader.map(|node| node.0), self.size_of(known.index));

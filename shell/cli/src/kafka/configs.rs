@@ -111,12 +111,8 @@ fn changes(given: &Given) -> Result<Vec<(Text, ConfigChange)>, Problem> {
     if let Some(file) = given.one("add-config-file") {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Problem::usage(format!("--add-config-file {file}: {error}")))?;
-        pairs.extend(
-            text.lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                .map(ToOwned::to_owned),
-        );
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        pairs.extend(lines.map(ToOwned::to_owned));
     }
     let mut changes = Vec::new();
     for pair in &pairs {

@@ -32,14 +32,9 @@ pub async fn groups(given: &Given, session: &Session) -> Result<(), Problem> {
             "reset-offsets" => reset(given, session, name).await?,
             "delete-offsets" => delete_offsets(given, session, name).await?,
             _ => {
-                session
-                    .ask(
-                        format!(
-                            "Error: Deletion of some consumer groups failed:\n* Group '{name}' could not be deleted"
-                        ),
-                        session.client.delete_group(name.as_str()),
-                    )
-                    .await?;
+                let what = "Error: Deletion of some consumer groups failed:";
+                let doing = format!("{what}\n* Group '{name}' could not be deleted");
+                session.ask(doing, session.client.delete_group(name.as_str())).await?;
                 deleted.push(format!("'{name}'"));
             }
         }

@@ -47,9 +47,8 @@ fn targets(given: &Given) -> Result<BTreeMap<Spot, Vec<NodeId>>, Problem> {
         Some((spot(known)?, nodes.collect::<Option<Vec<_>>>()?))
     };
     let all = file["partitions"].as_array().and_then(|all| all.iter().map(one).collect::<Option<BTreeMap<_, _>>>());
-    all.ok_or_else(|| {
-        Problem::usage("--reassignment-json-file: each of its partitions has topic, partition and replicas")
-    })
+    let wrong = "--reassignment-json-file: each of its partitions has topic, partition and replicas";
+    all.ok_or_else(|| Problem::usage(wrong))
 }
 
 /// Proposes what `vltava cluster balance` would do with these topics on these brokers.
@@ -226,10 +225,8 @@ pub async fn election(given: &Given, session: &Session) -> Result<(), Problem> {
     } else if given.has("path-to-json-file") {
         let file = given.file("path-to-json-file")?;
         let spots = file["partitions"].as_array().and_then(|all| all.iter().map(spot).collect::<Option<Vec<_>>>());
-        Some(
-            spots
-                .ok_or_else(|| Problem::usage("--path-to-json-file: each of its partitions has topic and partition"))?,
-        )
+        let wrong = || Problem::usage("--path-to-json-file: each of its partitions has topic and partition");
+        Some(spots.ok_or_else(wrong)?)
     } else {
         let partition = given.read_one("partition")?.ok_or_else(|| Problem::usage("--partition is missing"))?;
         Some(vec![(Text::from(given.need("topic")?), PartitionIndex(partition))])
@@ -245,10 +242,8 @@ pub async fn election(given: &Given, session: &Session) -> Result<(), Problem> {
     }
     let mut text = String::new();
     if !elected.is_empty() {
-        text.push_str(&format!(
-            "Successfully completed leader election ({kind}) for partitions {}\n",
-            elected.join(", ")
-        ));
+        let elected = elected.join(", ");
+        text.push_str(&format!("Successfully completed leader election ({kind}) for partitions {elected}\n"));
     }
     if !needless.is_empty() {
         text.push_str(&format!("Valid replica already elected for partitions {}\n", needless.join(", ")));
@@ -267,9 +262,8 @@ pub async fn log_dirs(given: &Given, session: &Session) -> Result<(), Problem> {
         if !asked.is_empty() && !asked.contains(&node.to_string().as_str()) {
             continue;
         }
-        let dirs = session
-            .ask(format!("asking broker {node} for its log directories"), session.client.log_dirs(node, None))
-            .await?;
+        let doing = format!("asking broker {node} for its log directories");
+        let dirs = session.ask(doing, session.client.log_dirs(node, None)).await?;
         let dirs = dirs.iter().map(|dir| {
             let here = dir.replicas.iter().filter(|known| topics.is_empty() || topics.contains(&known.spot.0.as_str()));
             let replica = |known: &vltava_client::ReplicaSize| {

@@ -43,20 +43,15 @@ pub async fn topics(given: &Given, session: &Session) -> Result<(), Problem> {
             "describe" => text.push_str(&describe(given, session, topic).await?),
             "delete" => {
                 given.need("topic")?;
-                session
-                    .ask(format!("deleting topic `{}`", topic.name), session.client.delete_topic(topic.name.clone()))
-                    .await?;
+                let doing = format!("deleting topic `{}`", topic.name);
+                session.ask(doing, session.client.delete_topic(topic.name.clone())).await?;
             }
             _ => {
                 given.need("topic")?;
                 let total = given.read_one("partitions")?;
                 let total = total.ok_or_else(|| Problem::usage("kafka-topics: --alter wants --partitions"))?;
-                session
-                    .ask(
-                        "Error while executing topic command ",
-                        session.client.create_partitions(topic.name.clone(), total, false),
-                    )
-                    .await?;
+                let asked = session.client.create_partitions(topic.name.clone(), total, false);
+                session.ask("Error while executing topic command ", asked).await?;
             }
         }
     }
@@ -90,9 +85,8 @@ async fn create(given: &Given, session: &Session) -> Result<(), Problem> {
 }
 
 async fn describe(given: &Given, session: &Session, topic: &Topic) -> Result<String, Problem> {
-    let configs = session
-        .ask(format!("describing topic `{}`", topic.name), session.client.configs(Resource::Topic(topic.name.clone())))
-        .await?;
+    let asked = session.client.configs(Resource::Topic(topic.name.clone()));
+    let configs = session.ask(format!("describing topic `{}`", topic.name), asked).await?;
     let min_isr = configs.iter().find(|config| config.name == "min.insync.replicas");
     let min_isr = min_isr.and_then(|config| config.value.as_ref()?.parse().ok()).unwrap_or(1);
     let own = configs.iter().filter(|config| config.source == ConfigSource::Topic);

@@ -49,19 +49,14 @@ impl LogDirs {
         let mut all = Vec::new();
         for node in survey.living().into_iter().filter(|node| self.brokers.is_empty() || self.brokers.contains(&node.0))
         {
-            let dirs = session
-                .ask(format!("asking broker {node} for its log directories"), session.client.log_dirs(node, None))
-                .await?;
+            let doing = format!("asking broker {node} for its log directories");
+            let dirs = session.ask(doing, session.client.log_dirs(node, None)).await?;
             all.extend(dirs.into_iter().map(|dir| (node, dir)));
         }
-        let mut dirs = Table::new(
-            "broker, log_dir=DIRECTORY, error, +REPLICAS, #size_bytes, #usable_bytes=FREE, \
-             #total_bytes=DISK, -replicas",
-        );
-        let mut replicas = Table::new(
-            ">broker, topic, >partition, #size_bytes, >offset_lag=LAG, is_future=COMING, \
-             log_dir=DIRECTORY",
-        );
+        let sizes = "#size_bytes, #usable_bytes=FREE, #total_bytes=DISK";
+        let mut dirs = Table::new(&format!("broker, log_dir=DIRECTORY, error, +REPLICAS, {sizes}, -replicas"));
+        let columns = ">broker, topic, >partition, #size_bytes, >offset_lag=LAG, is_future=COMING, log_dir=DIRECTORY";
+        let mut replicas = Table::new(columns);
         for (node, dir) in &all {
             let bytes = dir.replicas.iter().map(|known| known.size_bytes).fold(0, u64::saturating_add);
             let mut here = Table::new("topic, partition, size_bytes, offset_lag, is_future");

@@ -51,9 +51,8 @@ impl Features {
                 (true, false) => FeatureChange::SafeDowngrade,
                 (true, true) => FeatureChange::UnsafeDowngrade,
             };
-            session
-                .ask("changing features", session.client.update_features(levels, change, self.trial.dry_run))
-                .await?;
+            let asked = session.client.update_features(levels, change, self.trial.dry_run);
+            session.ask("changing features", asked).await?;
             if self.trial.dry_run {
                 return session.did(self.trial, ["change", "changed"], "these features", json!({}));
             }
