@@ -67,6 +67,8 @@ impl Client {
                 }
             }
             if !left.is_empty() {
+                // A broker may have left a partition out of its answer.
+                self.may_retry(&refused(ErrorCode::LEADER_NOT_AVAILABLE), give_up)?;
                 tokio::time::sleep(RETRY_WAIT).await;
             }
         }

@@ -124,8 +124,9 @@ fn broker_entry(settings: &Settings, resource: &Resource, definition: &Definitio
     if resource.name.is_empty() {
         decides.retain(|(_, source, _)| *source == Source::DynamicDefaultBroker);
     }
-    // The value is its own; the names beside it only say what decides in its stead.
+    // The value is its own; the names beside it only say what would decide in its stead.
     let value = settings.effective_text(definition);
+    decides.retain(|_| value.is_some());
     let entry = entry(definition, definition.mode == UpdateMode::ReadOnly, decides);
     if resource.name.is_empty() {
         return entry;

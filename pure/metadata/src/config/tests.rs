@@ -351,6 +351,32 @@ fn descriptions_say_where_values_come_from() {
         "ssl.key.password",
         expect!["ssl.key.password=null StaticBroker [ssl.key.password=null StaticBroker]"],
     );
+    // What decides in another's stead is told of that other, and of nobody else.
+    let dynamic = ["broker/1/log.retention.ms=5"];
+    check(
+        Broker,
+        "1",
+        &[],
+        &dynamic,
+        "log.retention.hours",
+        expect!["log.retention.hours=168 Default read-only [log.retention.hours=168 Default]"],
+    );
+    check(
+        Broker,
+        "1",
+        &[],
+        &dynamic,
+        "log.retention.minutes",
+        expect!["log.retention.minutes=null Default read-only []"],
+    );
+    check(
+        Broker,
+        "1",
+        &[],
+        &dynamic,
+        "log.retention.ms",
+        expect!["log.retention.ms=5 DynamicBroker [log.retention.ms=5 DynamicBroker, log.retention.hours=168 Default]"],
+    );
     check(
         Group,
         "g",

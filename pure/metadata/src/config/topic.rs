@@ -63,11 +63,12 @@ pub(super) fn synonyms(topic_config: &str) -> &'static [Beside] {
     SYNONYMS.iter().find(|(name, _)| *name == topic_config).map_or(&[], |(_, beside)| beside)
 }
 
-/// The broker settings that decide together with this one, strongest first.
+/// The broker settings that decide where this one is not set, strongest first and itself before them.
 pub(super) fn broker_synonyms(name: &'static str) -> Vec<&'static str> {
     let families = SYNONYMS.iter().map(|(_, beside)| *beside).filter(|beside| beside.len() > 1);
     let family = families.into_iter().find(|beside| beside.iter().any(|member| member.name == name));
-    family.map_or_else(|| vec![name], |beside| beside.iter().map(|member| member.name).collect())
+    let names = family.unwrap_or_default().iter().map(|member| member.name).skip_while(|member| *member != name);
+    std::iter::once(name).chain(names.skip(1)).collect()
 }
 
 /// The text of a topic configuration: the topic's own value, else the broker's.

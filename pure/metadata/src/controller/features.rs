@@ -52,8 +52,10 @@ pub(super) fn update(image: &Image, settings: &Settings, updates: &[FeatureUpdat
 /// Whether the update changes anything.
 fn check(image: &Image, update: &FeatureUpdate) -> Result<bool, Refused> {
     let (name, level) = (&update.name, update.level);
-    let refuse =
-        |reason: String| refuse!(INVALID_UPDATE_VERSION, "Invalid update version {level} for feature {name}. {reason}");
+    let all = "The update failed for all features since the following feature had an error:";
+    let refuse = |reason: String| {
+        refuse!(INVALID_UPDATE_VERSION, "{all} Invalid update version {level} for feature {name}. {reason}")
+    };
     let current = image.feature(name).unwrap_or(0);
     if level < 0 {
         return refuse("A feature version cannot be less than 0.".to_owned());
@@ -82,7 +84,11 @@ fn check(image: &Image, update: &FeatureUpdate) -> Result<bool, Refused> {
     }
     if level < current && *name != ELIGIBLE_REPLICAS {
         // What is in the metadata log already could not be said in an older version.
-        return refuse("Refusing to perform the requested downgrade because it might delete metadata.".to_owned());
+        return refuse!(
+            INVALID_UPDATE_VERSION,
+            "{all} Unsupported {name} downgrade from {current} to {level}. Refusing to perform the requested downgrade \
+             because it might delete metadata information."
+        );
     }
     Ok(level != current)
 }

@@ -590,17 +590,17 @@ fn features_are_updated_within_what_all_support() {
          feature kraft.version 0 3; feature metadata.version 29 2; feature nope 1 1; feature kraft.version 1 1; feature metadata.version 30 2",
         expect![[r#"
             none@1 [1,2] isr [] elr [1] last [1]
-            INVALID_UPDATE_VERSION: Invalid update version 0 for feature eligible.leader.replicas.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.
+            INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Invalid update version 0 for feature eligible.leader.replicas.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.
             ok
             none@1 [1,2] isr [1]
             1@2 [1,2] isr [1]
             none@3 [1,2] isr [1]
             ok
             none@3 [1,2] isr [] elr [1]
-            INVALID_UPDATE_VERSION: Invalid update version 2 for feature eligible.leader.replicas.version. Local controller only supports versions 0-1
-            INVALID_UPDATE_VERSION: Invalid update version 0 for feature kraft.version. Refusing to perform the requested downgrade because it might delete metadata.
-            INVALID_UPDATE_VERSION: Invalid update version 29 for feature metadata.version. Refusing to perform the requested downgrade because it might delete metadata.
-            INVALID_UPDATE_VERSION: Invalid update version 1 for feature nope. Local controller does not support this feature.
+            INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Invalid update version 2 for feature eligible.leader.replicas.version. Local controller only supports versions 0-1
+            INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Unsupported kraft.version downgrade from 1 to 0. Refusing to perform the requested downgrade because it might delete metadata information.
+            INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Unsupported metadata.version downgrade from 30 to 29. Refusing to perform the requested downgrade because it might delete metadata information.
+            INVALID_UPDATE_VERSION: The update failed for all features since the following feature had an error: Invalid update version 1 for feature nope. Local controller does not support this feature.
             ok
             ok"#]],
     );
