@@ -6,6 +6,7 @@
 
 use crate::link::{ANY_VERSION, Answer, Broken, Link, Range, Waiting};
 use crate::metadata::{Broker, Metadata, Topic};
+use crate::protocol::versions_of;
 use crate::sasl::SaslMechanism;
 use crate::{Event, LinkId, Transmit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -155,7 +156,9 @@ impl Cluster {
 
     /// As `call`, with an answer expected within `timeout_ms`.
     pub fn call_for(&mut self, now: Instant, target: Target, request: impl Into<Request>, timeout_ms: u64) -> Call {
-        self.hold(target, request.into(), ANY_VERSION, now.plus_ms(timeout_ms), now)
+        let request = request.into();
+        let versions = versions_of(&request);
+        self.hold(target, request, versions, now.plus_ms(timeout_ms), now)
     }
 
     /// As `call`, in none but these versions of the request: what it means differs from one to the next.

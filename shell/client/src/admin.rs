@@ -139,7 +139,14 @@ impl Client {
     /// Creates a topic, or with `validate_only` only says whether it could.
     pub async fn try_create_topic(&self, topic: NewTopic, validate_only: bool) -> Result<(), Error> {
         let timeout_ms = self.timeout_ms();
-        self.ask(Target::Controller, CreateTopic { topic, timeout_ms, validate_only }).await
+        let created = self.ask(Target::Controller, CreateTopic { topic, timeout_ms, validate_only }).await;
+        created.map_err(|error| match error {
+            Error::Unsupported => {
+                let why = "brokers before Kafka 2.4 do not choose: say how many partitions and how many replicas";
+                Error::BadOption(why.to_owned())
+            }
+            other => other,
+        })
     }
 
     /// Deletes a topic and its data.

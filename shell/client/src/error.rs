@@ -113,7 +113,7 @@ impl fmt::Display for Error {
             Error::Disconnected { problem: Some(problem) } => write!(f, "the connection broke ({problem})"),
             Error::Disconnected { problem: None } => f.write_str("the connection broke"),
             Error::Unsupported => {
-                f.write_str("the broker does not know this request in a version that this client speaks")
+                f.write_str("the broker does not know this request, or not all that it asks: it may be too old for it")
             }
             Error::BadOption(problem) | Error::Serialization(problem) | Error::Authentication(problem) => {
                 f.write_str(problem)

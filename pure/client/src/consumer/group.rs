@@ -720,6 +720,10 @@ impl Group {
         let response = match result {
             Ok(Response::JoinGroup(response)) => response,
             Ok(_) => return self.back_off(scene),
+            Err(Failure::Unsupported) => {
+                let why = "its brokers do not know group.instance.id, which came with Kafka 2.3: leave it out";
+                return self.refused(scene, fetcher, ErrorCode::UNSUPPORTED_VERSION, Some(why.into()));
+            }
             Err(failure) => return self.judge(scene, fetcher, Err(*failure)),
         };
         match response.error_code {

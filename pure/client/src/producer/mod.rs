@@ -29,6 +29,9 @@ use types::{
 use wire::produce_request::{PartitionProduceData, TopicProduceData};
 use wire::{InitProducerIdRequest, ProduceRequest, Records, Response};
 
+/// The first version of Produce whose brokers know zstd (KIP-110).
+const PRODUCE_ZSTD_MIN: i16 = 7;
+
 /// How many replicas must have a record before it counts as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
@@ -714,7 +717,10 @@ impl<T: Default> Producer<T> {
         let topic_data = topics.into_values().collect();
         let transactional_id = self.options.transactional_id.clone();
         let request = ProduceRequest { transactional_id, acks, timeout_ms, topic_data, ..Default::default() };
-        let versions = self.transaction.as_mut().map_or(ANY_VERSION, Transaction::produce_versions);
+        let mut versions = self.transaction.as_mut().map_or(ANY_VERSION, Transaction::produce_versions);
+        if self.options.codec.0 == Codec::Zstd {
+            versions.0 = versions.0.max(PRODUCE_ZSTD_MIN);
+        }
         let call = self.cluster.call_in(now.at, Target::Node(leader), request, versions);
         self.metrics.requests_sent += 1;
         self.requests.insert(call, taken);
@@ -813,6 +819,18 @@ impl<T: Default> Producer<T> {
                 }
             }
             Ok(_) => {}
+            Err(Failure::Unsupported) => {
+                let (code, why) = match self.options.codec.0 {
+                    Codec::Zstd => (ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, "zstd came with Kafka 2.1: set another"),
+                    _ => (ErrorCode::UNSUPPORTED_VERSION, "brokers before Kafka 0.11 have no such records"),
+                };
+                for Shipment { spot, serial, .. } in std::mem::take(&mut open) {
+                    if let Some(batch) = self.topics.lane(spot).and_then(|lane| lane.finish(serial)) {
+                        self.spend_identity();
+                        self.deliver(batch, Err(SendError::Refused { code, message: Some(why.to_owned()) }));
+                    }
+                }
+            }
             Err(failure) => {
                 if failure == Failure::TimedOut {
                     code = ErrorCode::REQUEST_TIMED_OUT;

@@ -20,7 +20,10 @@ fn offsets_are_found_by_time_and_sought() {
             (OffsetAt::Time(Timestamp(9000)), None),
             (OffsetAt::MaxTimestamp, Some(1)),
         ] {
-            let found = client.list_offsets([spot(0)], place).await?;
+            let Some(found) = if_known(client.list_offsets([spot(0)], place).await)? else {
+                assert_eq!(place, OffsetAt::MaxTimestamp, "Kafka before 3.0 knows the others");
+                continue;
+            };
             assert_eq!(found, BTreeMap::from([(spot(0), offset.map(Offset))]), "{place:?}");
         }
         let nowhere = client.list_offsets([spot(7)], OffsetAt::Latest).await;
@@ -61,8 +64,9 @@ fn a_group_goes_on_where_it_was_set() {
             assert_eq!(taken.expect_err("it has a member").code(), Some(ErrorCode::UNKNOWN_MEMBER_ID));
             consumer.close().await;
         }
-        client.delete_group(readers()).await?;
-        assert!(client.groups().await?.iter().all(|listed| *listed.id != *readers()));
+        if if_known(client.delete_group(readers()).await)?.is_some() {
+            assert!(client.groups().await?.iter().all(|listed| *listed.id != *readers()));
+        }
         Ok(())
     });
 }
@@ -92,7 +96,9 @@ fn commits_and_rebalances_are_told() {
 fn a_refusal_has_the_brokers_words() {
     with_client(async |client| {
         let set = vec![("max.message.bytes".into(), ConfigChange::Set("100".into()))];
-        client.alter_configs(Resource::Topic(topic()), set, false).await?;
+        if if_known(client.alter_configs(Resource::Topic(topic()), set, false).await)?.is_none() {
+            return Ok(());
+        }
         let long = Box::leak("x".repeat(200).into_boxed_str());
         // Apache Kafka answers before its logs know.
         let end = Instant::now() + PATIENCE;

@@ -18,11 +18,18 @@ fn config(bootstrap: &str, options: &[(&str, &str)]) -> ProducerConfig {
 #[test]
 fn a_record_comes_back_with_all_that_it_had() {
     with_cluster(async |bootstrap| {
-        for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let mut codecs = vec!["none", "gzip", "snappy", "lz4", "zstd"];
+        for codec in codecs.clone() {
             let producer = Producer::new(config(&bootstrap, &[("compression.type", codec)]))?;
             let record = ProducerRecord::new(topic(), "value").key("key").partition(1);
             let record = record.timestamp(Timestamp(1_700_000_000_000)).header("codec", codec.as_bytes().to_vec());
-            let stored = producer.send(record).await?.await?;
+            let stored = match producer.send(record).await?.await {
+                Err(refused) if is_outside() && refused.code() == Some(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE) => {
+                    assert_eq!(codecs.pop(), Some(codec), "Kafka before 2.1 knows the others");
+                    continue;
+                }
+                stored => stored?,
+            };
             assert_eq!((stored.topic, stored.partition), (topic(), PartitionIndex(1)));
             assert_eq!((stored.serialized_key_size, stored.serialized_value_size), (Some(3), Some(5)));
             assert_eq!(stored.timestamp, Timestamp(1_700_000_000_000));
@@ -31,9 +38,9 @@ fn a_record_comes_back_with_all_that_it_had() {
         let client = Client::connect(&bootstrap).await?;
         let consumer = client.consumer(ConsumerOptions::default());
         consumer.assign([(spot(1), Some(Offset(0)))]).await?;
-        let read = read(&consumer, 5).await?;
-        let codecs: Vec<_> = read.iter().map(|record| record.headers[0].1.clone().expect("a value")).collect();
-        assert_eq!(codecs, ["none", "gzip", "snappy", "lz4", "zstd"]);
+        let read = read(&consumer, codecs.len()).await?;
+        let told: Vec<_> = read.iter().map(|record| record.headers[0].1.clone().expect("a value")).collect();
+        assert_eq!(told, codecs);
         assert!(read.iter().all(|record| record.key == Some("key".into()) && record.value == Some("value".into())));
         Ok(())
     });
@@ -67,7 +74,9 @@ fn a_batch_that_is_too_large_goes_in_parts() {
     with_cluster(async |bootstrap| {
         let client = Client::connect(&bootstrap).await?;
         let set = vec![("max.message.bytes".into(), ConfigChange::Set("400".into()))];
-        client.alter_configs(Resource::Topic(topic()), set, false).await?;
+        if if_known(client.alter_configs(Resource::Topic(topic()), set, false).await)?.is_none() {
+            return Ok(());
+        }
         let options = [("linger.ms", "1000"), ("compression.type", "lz4"), ("delivery.timeout.ms", "60000")];
         let producer = Producer::new(config(&bootstrap, &options))?;
         let mut offset = 0;

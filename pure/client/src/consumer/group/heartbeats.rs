@@ -10,6 +10,9 @@ use types::{ErrorCode, NodeId, Text, TopicId, Uuid};
 use wire::consumer_group_heartbeat_request::TopicPartitions;
 use wire::*;
 
+const UNKNOWN_PROTOCOL: Text =
+    Text::from_static("its brokers do not know group.protocol=consumer: set group.protocol=classic");
+
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     /// What names of topics are to match.
@@ -156,8 +159,7 @@ impl Group {
         let response = match result {
             Ok(Response::ConsumerGroupHeartbeat(response)) => response,
             Err(Failure::Unsupported) => {
-                let why = "its brokers do not know group.protocol=consumer: set group.protocol=classic";
-                return self.refused(scene, fetcher, ErrorCode::UNSUPPORTED_VERSION, Some(why.into()));
+                return self.refused(scene, fetcher, ErrorCode::UNSUPPORTED_VERSION, Some(UNKNOWN_PROTOCOL));
             }
             other => {
                 self.heartbeats.told = None;
@@ -167,6 +169,9 @@ impl Group {
         };
         match response.error_code {
             ErrorCode::NONE => {}
+            code @ ErrorCode::UNSUPPORTED_VERSION if response.error_message.is_none() => {
+                return self.refused(scene, fetcher, code, Some(UNKNOWN_PROTOCOL));
+            }
             code @ (ErrorCode::FENCED_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID) => {
                 self.judge(scene, fetcher, Ok(code));
                 // Whoever is fenced again and again does not ask at once.
