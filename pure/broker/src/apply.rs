@@ -506,9 +506,11 @@ impl<D: Disk> Shard<D> {
     /// A deleted partition's folder is renamed at once, as Kafka does, so that its name is free, and removed elsewhere.
     pub(crate) fn remove_folder(&mut self, directory: usize, path: &str, partition: TopicPartition) {
         let disk = self.disk(directory).clone();
+        if !disk.exists(path) {
+            return;
+        }
         // Another shard may have made one of that name for a newer topic.
-        let is_anothers = matches!(self.topic_of_folder(directory, path), Ok(Some(topic)) if topic != partition.topic);
-        if !disk.exists(path) || is_anothers {
+        if matches!(self.topic_of_folder(directory, path), Ok(Some(topic)) if topic != partition.topic) {
             return;
         }
         let doomed = self.doomed_folder(partition);

@@ -93,10 +93,13 @@ impl DiskFile for LocalFile {
 
     fn is_cached(&self, position: u64, length: u64) -> bool {
         let Some(last) = position.checked_add(length).and_then(|end| end.checked_sub(1)) else { return true };
+        if self.is_in_doubt() {
+            return false;
+        }
         let probe = |at| platform::is_cached(&self.inner.file, at);
         let mut at = position;
         while at < last {
-            if self.is_in_doubt() || !probe(at) {
+            if !probe(at) {
                 return false;
             }
             at = at.saturating_add(PROBE_BYTES);
