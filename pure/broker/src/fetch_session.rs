@@ -29,6 +29,8 @@ pub(crate) struct Wanted {
     pub last_fetched_epoch: LeaderEpoch,
     /// Where a follower's log starts; -1 for consumers.
     pub log_start_offset: Offset,
+    /// A follower's, where it says so.
+    pub high_watermark: Option<Offset>,
 }
 
 #[derive(Clone, Debug)]
@@ -281,6 +283,7 @@ mod tests {
             current_leader_epoch: LeaderEpoch::NONE,
             last_fetched_epoch: LeaderEpoch::NONE,
             log_start_offset: Offset::NONE,
+            high_watermark: None,
         }
     }
 

@@ -18,7 +18,7 @@ use wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, Records};
 
 /// The version that replicas fetch with: 17 names the directory, 18 tells the replica's high watermark.
-const FETCH_VERSION: i16 = 17;
+const FETCH_VERSION: i16 = 18;
 const LIST_OFFSETS_VERSION: i16 = 9;
 /// How long an answer may take beyond what the leader may hold it back.
 const PATIENCE_MS: u64 = 10_000;
@@ -317,8 +317,12 @@ impl<D: Disk> Shard<D> {
     fn cut_back(&mut self, leader: NodeId, partition: TopicPartition, cut: Result<Offset, Failure>) {
         match cut {
             Ok(end) => {
-                let text = format!("{}: cut back to offset {end}, as broker {leader} has it", self.title(partition));
-                self.log(Level::Info, text);
+                let asked = self.fetchers.get(&leader).and_then(|fetcher| fetcher.parts.get(&partition)?.asked);
+                if asked.is_none_or(|asked| asked.offset != end) {
+                    let text =
+                        format!("{}: cut back to offset {end}, as broker {leader} has it", self.title(partition));
+                    self.log(Level::Info, text);
+                }
                 // What a checkpoint says is synced must not lie beyond the end.
                 self.checkpoint_soon();
                 self.after_following(partition);
@@ -476,6 +480,7 @@ fn wanted(index: PartitionIndex, position: &FetchPosition, max_bytes: i32) -> Fe
         last_fetched_epoch: position.last_fetched_epoch.0,
         log_start_offset: position.log_start_offset.0,
         partition_max_bytes: max_bytes,
+        high_watermark: position.high_watermark.map_or(i64::MAX, |offset| offset.0),
         ..Default::default()
     }
 }

@@ -80,6 +80,20 @@ impl<D: Disk> Log<D> {
         Ok(None)
     }
 
+    /// Where the first batch begins that ends beyond `offset`, or `offset` where it lies within; the log's end where there is
+    /// none.
+    pub fn next_batch(&mut self, offset: Offset) -> Result<Offset, Error> {
+        for at in self.segment_of(offset)..self.segments.len() {
+            if offset >= self.end {
+                break;
+            }
+            if let Some(found) = self.find(at, offset)? {
+                return Ok(found.header.base_offset.max(offset));
+            }
+        }
+        Ok(self.end.max(offset))
+    }
+
     pub(crate) fn find(&mut self, at: usize, offset: Offset) -> Result<Option<Found>, Error> {
         if self.segments[at].bytes == 0 {
             return Ok(None);

@@ -16,6 +16,9 @@ pub struct FetchPosition {
     /// The epoch of the last record here; -1 where there is none.
     pub last_fetched_epoch: LeaderEpoch,
     pub log_start_offset: Offset,
+    /// Told only where the leader would have cut off what is committed here: it can say then whether it has other records
+    /// there, or none because compaction took them.
+    pub high_watermark: Option<Offset>,
 }
 
 /// What the leader answered.
@@ -67,6 +70,7 @@ impl<D: Disk> Replica<D> {
             offset: log.end_offset(),
             last_fetched_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
             log_start_offset: log.start_offset(),
+            high_watermark: self.insists.then_some(self.high_watermark),
         })
     }
 
@@ -98,6 +102,7 @@ impl<D: Disk> Replica<D> {
         let appended = log.append_as_is(now, fetched.records);
         let (start, end) = (log.start_offset(), log.end_offset());
         if end != fetched.offset {
+            self.insists = false;
             self.unsynced_since.get_or_insert(now.at);
             self.waiters.grow();
         }
@@ -113,7 +118,8 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Cuts off what the leader does not have; returns where the log ends then. The largest epoch that both know decides
-    /// (KIP-279): what follows it here was never committed.
+    /// (KIP-279): what follows it here was never committed. Where that would cut off what is committed, nothing happens
+    /// but that the next fetch says how far that is; only a leader that knows it and says the same again lacks records.
     pub fn diverged(&mut self, now: Now, divergence: &Divergence) -> Result<Offset, Failure> {
         let (log, _) = self.following(divergence.leader_epoch)?;
         let own = match log.epoch_end_offset(divergence.epoch) {
@@ -139,25 +145,38 @@ impl<D: Disk> Replica<D> {
     }
 
     fn truncate(&mut self, now: Now, to: Offset) -> Result<Offset, Failure> {
-        let high_watermark = self.high_watermark;
+        let (high_watermark, insists) = (self.high_watermark, self.insists);
         let (log, following) = self.following(self.leader_epoch)?;
-        let to = to.min(log.end_offset());
         // What is committed beyond the end is not here to be lost: an append that failed may have begun the log anew below.
-        if to < high_watermark.min(log.end_offset()) && !following.unclean {
-            let message = format!(
-                "{}: the leader, node {}, lacks the records from offset {to} to {high_watermark}, which were committed; \
-                 nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader",
-                log.describe(),
-                following.leader.unwrap_or(NodeId(-1)),
-            );
-            self.go_offline(message.clone());
-            return Err(Failure::new(ErrorCode::KAFKA_STORAGE_ERROR, message));
+        let committed = high_watermark.min(log.end_offset());
+        if to < committed && !following.unclean {
+            // Compaction may have left nothing there.
+            let loses = log.next_batch(to).map(|base| base < committed);
+            match loses.map_err(|error| self.failure(error))? {
+                false => {}
+                true if !insists => {
+                    self.insists = true;
+                    return Ok(self.online()?.end_offset());
+                }
+                true => return Err(self.refuse_to_lose(to, high_watermark)),
+            }
         }
-        let truncated = log.truncate_to(now, to);
+        let truncated = self.online()?.truncate_to(now, to);
         self.truncated(truncated)?;
         let end = self.online()?.end_offset();
         self.high_watermark = self.high_watermark.min(end);
         Ok(end)
+    }
+
+    fn refuse_to_lose(&mut self, from: Offset, to: Offset) -> Failure {
+        let message = format!(
+            "{}: the leader, node {}, lacks the records from offset {from} to {to}, which were committed; \
+             nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader",
+            self.log.as_ref().map_or_else(|offline| offline.reason.clone(), Log::describe),
+            self.leader().unwrap_or(NodeId(-1)),
+        );
+        self.go_offline(message.clone());
+        Failure::new(ErrorCode::KAFKA_STORAGE_ERROR, message)
     }
 
     fn truncated(&mut self, result: Result<(), Error>) -> Result<(), Failure> {

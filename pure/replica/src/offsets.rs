@@ -109,7 +109,11 @@ impl<D: Disk> Replica<D> {
     ) -> Result<(LeaderEpoch, Offset), Failure> {
         self.check_epoch(current_leader_epoch)?;
         self.leading()?;
-        Ok(self.epoch_end(epoch)?.unwrap_or((LeaderEpoch::NONE, Offset::NONE)))
+        // Compaction may have taken what followed of it here, which a consumer may have read.
+        match self.epoch_end(epoch)? {
+            Some((epoch, end)) => Ok((epoch, self.next_batch(end)?)),
+            None => Ok((LeaderEpoch::NONE, Offset::NONE)),
+        }
     }
 
     /// As the log tells it. A leader's own term is known from its start on, not only from its first record on: until then

@@ -24,6 +24,8 @@ pub struct Fetcher {
     /// Which run of its broker; -1 where it does not say.
     pub broker_epoch: BrokerEpoch,
     pub log_start_offset: Offset,
+    /// As the follower knows it, where it says so.
+    pub high_watermark: Option<Offset>,
 }
 
 /// What to read.
@@ -211,6 +213,28 @@ impl<D: Disk> Replica<D> {
             let message = format!("epoch {asked}, which the reader has records of, is not known here");
             Failure::new(ErrorCode::OFFSET_OUT_OF_RANGE, message)
         })?;
-        Ok((epoch < asked || end < request.offset).then_some((epoch, end)))
+        if epoch == asked && end >= request.offset {
+            return Ok(None);
+        }
+        // What compaction took behind it here may have been of the epoch asked for. A reader that has that has nothing else
+        // than this log had, as far as it was committed; and consumers see only what is.
+        let committed = match &request.fetcher {
+            Some(fetcher) => fetcher.high_watermark.unwrap_or(Offset::NONE),
+            None => Offset(i64::MAX),
+        };
+        let kept = match committed > end {
+            true => self.next_batch(end)?.min(committed),
+            false => end,
+        };
+        Ok(match kept > end {
+            true => (kept < request.offset).then_some((asked, kept)),
+            false => Some((epoch, end)),
+        })
+    }
+
+    /// Where the first record at or after `offset` is, or the log's end.
+    pub(crate) fn next_batch(&mut self, offset: Offset) -> Result<Offset, Failure> {
+        let found = self.online()?.next_batch(offset);
+        found.map_err(|error| self.failure(error))
     }
 }

@@ -43,6 +43,8 @@ pub struct Replica<D: Disk> {
     pub(crate) partition_epoch: PartitionEpoch,
     pub(crate) role: Role,
     pub(crate) high_watermark: Offset,
+    /// As a follower it tells its leader of its high watermark.
+    pub(crate) insists: bool,
     pub(crate) waiters: Waiters,
     /// Since when something is appended that no sync covers.
     pub(crate) unsynced_since: Option<Instant>,
@@ -78,6 +80,7 @@ impl<D: Disk> Replica<D> {
             partition_epoch: PartitionEpoch::NONE,
             role: Role::Follower(Following::default()),
             high_watermark,
+            insists: false,
             waiters: Waiters::default(),
             unsynced_since: None,
             syncing: false,

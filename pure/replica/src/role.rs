@@ -58,6 +58,7 @@ impl<D: Disk> Replica<D> {
         if !self.is_news(leadership.leader_epoch, leadership.partition_epoch) {
             return false;
         }
+        self.insists = false;
         let same_term = leadership.leader_epoch == self.leader_epoch;
         self.leader_epoch = leadership.leader_epoch;
         self.partition_epoch = leadership.partition_epoch;
@@ -81,6 +82,7 @@ impl<D: Disk> Replica<D> {
         self.leader_epoch = following.leader_epoch;
         self.partition_epoch = following.partition_epoch;
         self.role = Role::Follower(following);
+        self.insists = false;
         // Whether what they wait for is ever committed, the next leader decides.
         self.waiters.fail(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         true

@@ -302,7 +302,12 @@ impl World {
             isolation: Isolation::LogEnd,
             current_leader_epoch: at.leader_epoch,
             last_fetched_epoch: at.last_fetched_epoch,
-            fetcher: Some(Fetcher { id: from, broker_epoch: run, log_start_offset: at.log_start_offset }),
+            fetcher: Some(Fetcher {
+                id: from,
+                broker_epoch: run,
+                log_start_offset: at.log_start_offset,
+                high_watermark: at.high_watermark,
+            }),
             ..Read::default()
         };
         match replica.read(now, &read) {

@@ -185,6 +185,7 @@ impl Fixture {
                 id: NodeId(id.parse().unwrap()),
                 broker_epoch: BrokerEpoch(7),
                 log_start_offset: Offset::ZERO,
+                high_watermark: None,
             }),
             ..Read::default()
         };
@@ -214,6 +215,7 @@ impl Fixture {
                 id: NodeId(id),
                 broker_epoch: BrokerEpoch(7),
                 log_start_offset: at.log_start_offset,
+                high_watermark: at.high_watermark,
             }),
             ..Read::default()
         };
@@ -508,13 +510,89 @@ fn what_was_committed_is_not_cut_off_in_silence() {
     let mut builder = Builder::new(Template::default());
     builder.append(Timestamp(1), None, Some(b"v"), &[]);
     fixture.node(2).append(Now::default(), builder.finish(), Origin::Client, Acks::All).unwrap();
-    for command in ["lead 3.0 1,2", "append 2", "copy 2"] {
+    for command in ["lead 3.0 1,2", "append 2", "copy 2", "copy 2"] {
         fixture.run(command);
     }
     expect![[r#"
         1: 0..2 hw=0
+        2: 0..1 hw=1
         2 is offline: /memory/t-0: the leader, node 1, lacks the records from offset 0 to 1, which were committed; nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader
     "#]].assert_eq(&fixture.out);
+}
+
+/// One record at `offset`, of `epoch`.
+fn batch_at(offset: i64, epoch: i32) -> Vec<u8> {
+    let mut builder = Builder::new(Template::default());
+    builder.append(Timestamp(1), None, Some(b"v"), &[]);
+    let mut bytes = builder.finish().to_vec();
+    bytes[..8].copy_from_slice(&offset.to_be_bytes());
+    bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+    bytes
+}
+
+/// Node 2 has records 0 to 6 of epoch 3, up to `committed` committed. Node 1 has of those only the first, then one of
+/// epoch 4 at offset 5: compaction took what was between.
+fn compacted(committed: i64) -> Fixture {
+    let mut fixture = Fixture::new();
+    let mut take = |id: i32, epoch: i32, batches: &[(i64, i32)], high_watermark: i64| {
+        let following = Following { leader: Some(NodeId(3)), leader_epoch: LeaderEpoch(epoch), ..Following::default() };
+        fixture.node(id).become_follower(Following { partition_epoch: PartitionEpoch(0), ..following });
+        let fetched = Fetched {
+            leader_epoch: LeaderEpoch(epoch),
+            offset: Offset::ZERO,
+            records: &batches.iter().flat_map(|(offset, epoch)| batch_at(*offset, *epoch)).collect::<Vec<_>>(),
+            high_watermark: Offset(high_watermark),
+            log_start_offset: Offset::ZERO,
+        };
+        fixture.node(id).append_fetched(Now::default(), &fetched).unwrap();
+    };
+    take(2, 3, &[0, 1, 2, 3, 4, 5, 6].map(|offset| (offset, 3)), committed);
+    take(1, 4, &[(0, 3), (5, 4)], 6);
+    fixture.run("lead 5.0 1,3");
+    fixture
+}
+
+#[test]
+fn an_epoch_that_compaction_made_shorter_takes_nothing_that_was_committed() {
+    let mut fixture = compacted(3);
+    // That the record at 3 was not committed, only the follower knows.
+    for _ in 0..3 {
+        fixture.run("copy 2");
+    }
+    expect![[r#"
+        2: 0..7 hw=3
+        2: 0..3 hw=3
+        2: 0..6 hw=6
+    "#]]
+    .assert_eq(&fixture.out);
+}
+
+#[test]
+fn a_record_in_the_place_of_a_committed_one_is_not_compaction() {
+    let mut fixture = compacted(6);
+    fixture.run("copy 2");
+    fixture.run("copy 2");
+    expect![[r#"
+        2: 0..7 hw=6
+        2 is offline: /memory/t-0: the leader, node 1, lacks the records from offset 5 to 6, which were committed; nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader
+    "#]]
+    .assert_eq(&fixture.out);
+}
+
+#[test]
+fn consumers_are_not_told_of_a_truncation_that_compaction_only_looks_like() {
+    let mut fixture = compacted(3);
+    let leader = fixture.node(1);
+    let mut diverging = |offset, epoch| {
+        let (offset, last_fetched_epoch) = (Offset(offset), LeaderEpoch(epoch));
+        leader.read(Now::default(), &Read { offset, last_fetched_epoch, ..Read::default() }).unwrap().diverging
+    };
+    assert_eq!(diverging(3, 3), None);
+    assert_eq!(diverging(5, 3), None);
+    assert_eq!(diverging(6, 3), Some((LeaderEpoch(3), Offset(5))));
+    assert_eq!(diverging(6, 4), None);
+    let ends = [3, 4, 5].map(|epoch| leader.offset_for_leader_epoch(LeaderEpoch(epoch), LeaderEpoch::NONE).unwrap());
+    assert_eq!(ends.map(|(epoch, end)| (epoch.0, end.0)), [(3, 5), (4, 6), (5, 6)]);
 }
 
 #[test]
@@ -544,7 +622,8 @@ fn a_leader_does_not_know_how_long_a_deleted_epoch_was() {
         builder.append(Timestamp(1), None, Some(b"v"), &[]);
         one.append(now, builder.finish(), Origin::Client, Acks::All).unwrap();
     }
-    let fetcher = Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO };
+    let fetcher =
+        Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO, high_watermark: None };
     let last_fetched_epoch = LeaderEpoch(2);
     let read = Read { offset: Offset(1), last_fetched_epoch, fetcher: Some(fetcher), ..Read::default() };
     assert_eq!(one.read(now, &read).unwrap().diverging, None);
@@ -562,7 +641,8 @@ fn a_leader_with_nothing_left_does_not_know_how_long_an_epoch_was() {
     let (replicas, isr) = (vec![NodeId(1), NodeId(2)], vec![NodeId(1)]);
     let (leader_epoch, partition_epoch) = (LeaderEpoch(4), PartitionEpoch(4));
     one.become_leader(now.at, &Leadership { leader_epoch, partition_epoch, replicas, isr });
-    let fetcher = Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO };
+    let fetcher =
+        Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO, high_watermark: None };
     let mut ask = |offset, epoch| {
         let last_fetched_epoch = LeaderEpoch(epoch);
         let read = Read { offset: Offset(offset), last_fetched_epoch, fetcher: Some(fetcher), ..Read::default() };

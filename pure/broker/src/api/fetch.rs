@@ -141,6 +141,7 @@ fn parts_of(topic: &FetchTopic, uses_ids: bool) -> impl Iterator<Item = (PartKey
             current_leader_epoch: LeaderEpoch(part.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch(part.last_fetched_epoch),
             log_start_offset: Offset(part.log_start_offset),
+            high_watermark: (part.high_watermark < i64::MAX).then_some(Offset(part.high_watermark)),
         };
         ((key.clone(), PartitionIndex(part.partition)), wanted)
     })
@@ -188,6 +189,7 @@ fn read<D: Disk>(shard: &mut Shard<D>, fetching: Fetching) -> Step<D> {
                     id,
                     broker_epoch,
                     log_start_offset: wanted.log_start_offset,
+                    high_watermark: wanted.high_watermark,
                 }),
                 wants_replicas: fetching.rack.is_some(),
             };
