@@ -110,7 +110,7 @@ pub struct Cluster {
     transmits: VecDeque<Transmit>,
     next_link: u64,
     next_call: u64,
-    wanted: BTreeSet<Text>,
+    pub wanted: BTreeSet<Text>,
     wants_all: bool,
     /// The question that is under way, and whether it is for all topics.
     refresh: Option<(Call, bool)>,
@@ -271,10 +271,6 @@ impl Cluster {
     pub fn learn(&mut self, now: Instant) {
         self.refresh_at = now;
         self.refresh(now);
-    }
-
-    pub fn unwant(&mut self, topic: &str) {
-        self.wanted.remove(topic);
     }
 
     /// Asks about all topics from now on, or only about wanted ones again.

@@ -329,11 +329,14 @@ impl<T> Lane<T> {
         self.queue.insert(at, batch);
     }
 
-    /// A batch that waits was not stored under its stamp; then none that follows it was either.
-    pub fn clear_stamps(&mut self, from_serial: u64) {
-        for batch in self.queue.iter_mut().filter(|batch| batch.serial >= from_serial) {
-            batch.stamp = None;
-        }
+    /// A batch that waits is not known under its stamp. It goes again under another, behind those whose answer is still
+    /// open: they may be stored all the same where what came before them is deleted, and must not be stored twice.
+    pub fn clear_stamp(&mut self, serial: u64) {
+        let Some(at) = self.queue.iter().position(|batch| batch.serial == serial) else { return };
+        let batch = Batch { stamp: None, ..self.queue.remove(at).expect("it is there") };
+        let is_later = |waiting: &Batch<T>| waiting.stamp.is_none() && serial < waiting.serial;
+        let at = self.queue.iter().position(is_later).unwrap_or(self.queue.len());
+        self.queue.insert(at, batch);
     }
 
     pub fn verdict(&self, serial: u64, code: ErrorCode) -> Verdict {
@@ -382,11 +385,11 @@ impl<T> Lane<T> {
         self.is_known = false;
     }
 
-    /// Takes out what waits and has waited too long: the front ones, for deadlines are in order.
+    /// Takes out what waits and has waited too long.
     pub fn expired(&mut self, now: Instant) -> Vec<Batch<T>> {
         let mut late = Vec::new();
-        while let Some(batch) = self.queue.pop_front_if(|batch| batch.deadline <= now) {
-            late.push(batch);
+        while let Some(at) = self.queue.iter().position(|batch| batch.deadline <= now) {
+            late.extend(self.queue.remove(at));
         }
         late
     }

@@ -512,7 +512,7 @@ impl<T: Default> Producer<T> {
         self.metadata_epoch = self.cluster.metadata_epoch();
         for line in &mut self.topics.lines {
             if line.used_at.plus_ms(self.options.metadata_idle_ms_max) <= now.at && line.forget() {
-                self.cluster.unwant(&line.name);
+                self.cluster.wanted.remove(&line.name);
             }
         }
     }
@@ -895,7 +895,7 @@ impl<T: Default> Producer<T> {
                 self.spend_identity();
                 self.again(now, spot, serial, answer.error_code);
                 if let Some(lane) = self.topics.lane(spot) {
-                    lane.clear_stamps(serial);
+                    lane.clear_stamp(serial);
                 }
             }
             Verdict::OutOfOrder | Verdict::Refused => {
