@@ -13,7 +13,7 @@ use crate::work::CallId;
 use bytes::Bytes;
 use core::net::SocketAddr;
 use log::Disk;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use types::{Instant, NodeId, Text, limits};
 use wire::ApiKey;
 
@@ -29,8 +29,8 @@ pub struct Peer {
 
 pub(crate) struct Session<F> {
     pub peer: Peer,
-    /// The broker and its epoch whose heartbeats come this way.
-    pub heartbeats: Option<(NodeId, i64)>,
+    /// The brokers whose heartbeats come this way, with their epochs: more than one where a node passes others' on.
+    pub heartbeats: BTreeMap<NodeId, i64>,
     /// Requests that have not started.
     queue: VecDeque<Bytes>,
     /// Requests that have started, oldest first.
@@ -74,7 +74,7 @@ impl<F> Session<F> {
         let peer = Peer { address, local, software_name: Text::default(), software_version: Text::default() };
         Session {
             peer,
-            heartbeats: None,
+            heartbeats: BTreeMap::new(),
             queue: VecDeque::new(),
             slots: VecDeque::new(),
             next_number: 0,
@@ -231,7 +231,7 @@ impl<D: Disk> Shard<D> {
                 self.abandon(call);
             }
         }
-        if let Some((broker, epoch)) = session.heartbeats {
+        for (broker, epoch) in session.heartbeats {
             self.heartbeats_ended(broker, epoch);
         }
     }

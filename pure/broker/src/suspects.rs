@@ -26,8 +26,9 @@ const KNOWN_MS: u64 = 2000;
 impl<D: Disk> Shard<D> {
     /// This connection carries the heartbeats of a broker.
     pub(crate) fn note_heartbeat(&mut self, connection: ConnId, broker: NodeId, epoch: i64) {
-        if let Some(session) = self.sessions.get_mut(&connection) {
-            session.heartbeats = Some((broker, epoch));
+        let is_known = self.image.broker(broker).is_some();
+        if let Some(session) = self.sessions.get_mut(&connection).filter(|_| is_known) {
+            session.heartbeats.insert(broker, epoch);
         }
     }
 
