@@ -191,15 +191,19 @@ impl State {
     }
 
     fn sync_folder(&mut self, folder: &str) {
-        let mut kept = Vec::new();
-        for change in std::mem::take(&mut self.pending) {
+        let (mut kept, mut durable, mut newer) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for mut change in std::mem::take(&mut self.pending).into_iter().rev() {
             if change.after.iter().any(|(path, _)| parent(path) == folder) {
-                apply(&mut self.durable_names, &change.after);
+                newer.extend(change.after.iter().map(|(path, _)| path.clone()));
+                durable.push(change);
             } else {
+                // What a name stood for before must not come back with a later sync.
+                change.after.retain(|(path, _)| !newer.contains(path));
                 kept.push(change);
             }
         }
-        self.pending = kept;
+        durable.iter().rev().for_each(|change| apply(&mut self.durable_names, &change.after));
+        self.pending = kept.into_iter().rev().collect();
     }
 
     fn lose_power(&mut self) {
