@@ -273,7 +273,7 @@ impl<D: Disk> Shard<D> {
                 leader: state.leader,
                 leader_epoch: state.leader_epoch,
                 partition_epoch: PartitionEpoch(state.partition_epoch),
-                unclean: state.recovering,
+                unclean_epoch: state.unclean_epoch,
             });
         }
         match state.leader.filter(|_| !leads && serves) {

@@ -32,6 +32,8 @@ pub struct Partition {
     pub leader: Option<NodeId>,
     /// Its leader was elected unclean and has not recovered.
     pub recovering: bool,
+    /// The last epoch whose leader was elected unclean: what older epochs committed may be given up for it. -1 where none was.
+    pub unclean_epoch: LeaderEpoch,
     pub leader_epoch: LeaderEpoch,
     /// Counts every change.
     pub partition_epoch: i32,
@@ -351,17 +353,23 @@ impl Image {
 
     fn set_partition(&mut self, record: &PartitionRecord, delta: &mut Delta) -> Result<(), Inconsistent> {
         let topic = self.topic_mut(record.topic_id)?;
-        let partition = Arc::new(Partition::from(record));
-        let after = partition.leader;
-        let before = usize::try_from(record.partition_id).ok().and_then(|index| topic.partitions.get(index)?.leader);
-        match usize::try_from(record.partition_id) {
-            Ok(index) if index < topic.partitions.len() => topic.partitions[index] = partition,
-            Ok(index) if index == topic.partitions.len() => topic.partitions.push(partition),
-            _ => {
-                let (name, count) = (&topic.name, topic.partitions.len());
+        let mut partition = Partition::from(record);
+        let (after, count) = (partition.leader, topic.partitions.len());
+        let index = usize::try_from(record.partition_id).unwrap_or(usize::MAX);
+        let before = match topic.partitions.get_mut(index) {
+            Some(known) => {
+                partition.unclean_epoch = partition.unclean_epoch.max(known.unclean_epoch);
+                std::mem::replace(known, Arc::new(partition)).leader
+            }
+            None if index == count => {
+                topic.partitions.push(Arc::new(partition));
+                None
+            }
+            None => {
+                let name = &topic.name;
                 return inconsistent(format!("partition {} of topic {name}, which has {count}", record.partition_id));
             }
-        }
+        };
         self.count_leader(before, after);
         delta.changed(record.topic_id, PartitionIndex(record.partition_id));
         Ok(())
@@ -503,6 +511,7 @@ fn leader(id: i32) -> Option<NodeId> {
 
 impl From<&PartitionRecord> for Partition {
     fn from(record: &PartitionRecord) -> Partition {
+        let recovering = record.leader_recovery_state != 0;
         let mut directories = record.directories.clone();
         // Before directories were recorded, none was assigned.
         directories.resize(record.replicas.len(), Uuid::ZERO);
@@ -515,7 +524,8 @@ impl From<&PartitionRecord> for Partition {
             eligible_leader_replicas: nodes(record.eligible_leader_replicas.as_deref().unwrap_or_default()),
             last_known_elr: nodes(record.last_known_elr.as_deref().unwrap_or_default()),
             leader: leader(record.leader),
-            recovering: record.leader_recovery_state != 0,
+            recovering,
+            unclean_epoch: if recovering { LeaderEpoch(record.leader_epoch) } else { LeaderEpoch::NONE },
             leader_epoch: LeaderEpoch(record.leader_epoch),
             partition_epoch: record.partition_epoch,
         }
@@ -551,6 +561,9 @@ impl Partition {
         }
         if record.leader_recovery_state >= 0 {
             self.recovering = record.leader_recovery_state > 0;
+        }
+        if self.recovering {
+            self.unclean_epoch = self.leader_epoch;
         }
         self.partition_epoch = self.partition_epoch.saturating_add(1);
     }

@@ -106,6 +106,7 @@ pub(crate) fn new_partition(image: &Image, replicas: Vec<NodeId>) -> Option<Part
         last_known_elr: Vec::new(),
         leader,
         recovering: false,
+        unclean_epoch: LeaderEpoch::NONE,
         leader_epoch: LeaderEpoch(0),
         partition_epoch: 0,
     })

@@ -6,7 +6,7 @@ use crate::generated::{
     ConfigRecord, FeatureLevelRecord, PartitionRecord, ProducerIdsRecord, Record, RegisterBrokerRecord, TopicRecord,
 };
 use crate::image::{Broker, Image, Partition, Topic};
-use types::{NodeId, ProducerId};
+use types::{LeaderEpoch, NodeId, ProducerId};
 
 impl Image {
     /// Applied in order to an empty image, these make an equal one.
@@ -87,8 +87,14 @@ pub(crate) fn broker_record(broker: &Broker) -> Record {
 
 fn topic_records(topic: &Topic) -> impl Iterator<Item = Record> {
     let head = TopicRecord { name: topic.name.clone(), topic_id: topic.id, ..Default::default() };
-    let partitions =
-        (0..).zip(&topic.partitions).map(|(index, partition)| partition_record(topic.id, index, partition));
+    let partitions = (0..).zip(&topic.partitions).flat_map(|(index, partition)| {
+        // How it is now does not tell that its leader was once elected unclean.
+        let once =
+            || Partition { recovering: true, leader_epoch: partition.unclean_epoch, ..Partition::clone(partition) };
+        let was_unclean = !partition.recovering && partition.unclean_epoch != LeaderEpoch::NONE;
+        let past = was_unclean.then(|| partition_record(topic.id, index, &once()));
+        past.into_iter().chain([partition_record(topic.id, index, partition)])
+    });
     std::iter::once(Record::Topic(head)).chain(partitions)
 }
 

@@ -149,7 +149,8 @@ impl<D: Disk> Replica<D> {
         let (log, following) = self.following(self.leader_epoch)?;
         // What is committed beyond the end is not here to be lost: an append that failed may have begun the log anew below.
         let committed = high_watermark.min(log.end_offset());
-        if to < committed && !following.unclean {
+        let is_given_up = log.latest_epoch() < Some(following.unclean_epoch);
+        if to < committed && !is_given_up {
             // Compaction may have left nothing there.
             let loses = log.next_batch(to).map(|base| base < committed);
             match loses.map_err(|error| self.failure(error))? {

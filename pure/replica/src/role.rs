@@ -30,9 +30,9 @@ pub struct Following {
     pub leader: Option<NodeId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
-    /// A leader was elected that may lack what was committed, as the operator asked for: then what goes beyond its log is
-    /// given up. Without that, it is a broken promise.
-    pub unclean: bool,
+    /// The last epoch whose leader was elected though it might lack what was committed, as the operator asked for: of older
+    /// epochs what goes beyond its log is given up. Without that, it is a broken promise. -1 where there was none.
+    pub unclean_epoch: LeaderEpoch,
 }
 
 impl Default for Following {
@@ -41,7 +41,7 @@ impl Default for Following {
             leader: None,
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: PartitionEpoch::NONE,
-            unclean: false,
+            unclean_epoch: LeaderEpoch::NONE,
         }
     }
 }

@@ -401,7 +401,12 @@ impl World {
         let Some(replica) = &mut node.replica else { return };
         let State { leader, leader_epoch, partition_epoch, isr } = state;
         if leader != Some(node.id) {
-            replica.become_follower(Following { leader, leader_epoch, partition_epoch, unclean: false });
+            replica.become_follower(Following {
+                leader,
+                leader_epoch,
+                partition_epoch,
+                unclean_epoch: LeaderEpoch::NONE,
+            });
             return;
         }
         let is_news = leader_epoch > replica.leader_epoch();
@@ -695,7 +700,12 @@ fn bytes_of_a_message_are_never_trusted() {
     let mut replica = Replica::open(log, NodeId(2), Offset::ZERO);
     let leader_epoch = LeaderEpoch(1);
     let leader = Some(NodeId(1));
-    replica.become_follower(Following { leader, leader_epoch, partition_epoch: PartitionEpoch(1), unclean: false });
+    replica.become_follower(Following {
+        leader,
+        leader_epoch,
+        partition_epoch: PartitionEpoch(1),
+        unclean_epoch: LeaderEpoch::NONE,
+    });
     let mut builder = Builder::new(Template::default());
     builder.append(Timestamp(1), None, Some(b"1"), &[]);
     let good: Bytes = builder.finish();

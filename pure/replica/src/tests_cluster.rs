@@ -204,7 +204,12 @@ impl Fixture {
         let now = self.now();
         let (leader_epoch, partition_epoch) = (self.nodes[&1].leader_epoch(), self.nodes[&1].partition_epoch());
         let leader = Some(NodeId(1));
-        self.node(id).become_follower(Following { leader, leader_epoch, partition_epoch, unclean: false });
+        self.node(id).become_follower(Following {
+            leader,
+            leader_epoch,
+            partition_epoch,
+            unclean_epoch: LeaderEpoch::NONE,
+        });
         let at = self.node(id).fetch_position().unwrap();
         let read = Read {
             offset: at.offset,
@@ -595,19 +600,34 @@ fn consumers_are_not_told_of_a_truncation_that_compaction_only_looks_like() {
     assert_eq!(ends.map(|(epoch, end)| (epoch.0, end.0)), [(3, 5), (4, 6), (5, 6)]);
 }
 
-#[test]
-fn after_an_unclean_election_it_is_cut_off() {
+/// Node 2 led in epoch 2 and committed a record. It follows node 1 in epoch 5, whose log goes another way from the start;
+/// the last unclean election was for `unclean_epoch`.
+fn after_an_election(unclean_epoch: i32) -> (Result<Offset, ErrorCode>, Offset) {
     let mut fixture = Fixture::new();
     let two = fixture.node(2);
     two.become_leader(Instant(0), &Leadership::alone(NodeId(2), LeaderEpoch(2)));
     let mut builder = Builder::new(Template::default());
     builder.append(Timestamp(1), None, Some(b"v"), &[]);
     two.append(Now::default(), builder.finish(), Origin::Client, Acks::All).unwrap();
-    let (leader, leader_epoch, partition_epoch) = (Some(NodeId(1)), LeaderEpoch(3), PartitionEpoch(1));
-    two.become_follower(Following { leader, leader_epoch, partition_epoch, unclean: true });
-    let (epoch, end_offset) = (LeaderEpoch(1), Offset::ZERO);
-    assert_eq!(two.diverged(Now::default(), &Divergence { leader_epoch, epoch, end_offset }), Ok(Offset::ZERO));
-    assert_eq!((two.high_watermark(), two.offline_reason()), (Offset::ZERO, None));
+    let (leader, leader_epoch, partition_epoch) = (Some(NodeId(1)), LeaderEpoch(5), PartitionEpoch(1));
+    let unclean_epoch = LeaderEpoch(unclean_epoch);
+    two.become_follower(Following { leader, leader_epoch, partition_epoch, unclean_epoch });
+    let divergence = Divergence { leader_epoch, epoch: LeaderEpoch(1), end_offset: Offset::ZERO };
+    let _ = two.diverged(Now::default(), &divergence);
+    let cut = two.diverged(Now::default(), &divergence);
+    (cut.map_err(|failure| failure.code), two.high_watermark())
+}
+
+#[test]
+fn after_an_unclean_election_it_is_cut_off() {
+    // Also where the leader has recovered since, with others, and even where they have elected again.
+    for unclean_epoch in 3..=5 {
+        assert_eq!(after_an_election(unclean_epoch), (Ok(Offset::ZERO), Offset::ZERO));
+    }
+    // What was committed after it counts.
+    for unclean_epoch in [-1, 1, 2] {
+        assert_eq!(after_an_election(unclean_epoch), (Err(ErrorCode::KAFKA_STORAGE_ERROR), Offset(1)));
+    }
 }
 
 #[test]
