@@ -147,16 +147,9 @@ impl<D: Disk> Shard<D> {
             }
             // A disk that does not say is left to the opening, which says what is wrong with it and loses nothing.
             let known = self.topic_of_folder(directory, &path).unwrap_or(Some(place.partition.topic));
-            let trust = self.directories[directory].last_run.trust;
-            // A power loss can take what tells whose a folder is, as long as no sync has covered anything in it: then it
-            // may be what an earlier topic of that name left behind.
-            let is_its = match known {
-                Some(topic) => topic == place.partition.topic,
-                None => trust != Trust::PowerLost,
-            };
-            if is_its {
+            if known.is_none_or(|topic| topic == place.partition.topic) {
                 found.push(directory);
-            } else if self.is_opening || known.is_none() || !self.waits_for_name(place.partition) {
+            } else if self.is_opening || !self.waits_for_name(place.partition) {
                 self.put_aside(directory, &path);
             } else {
                 return;
@@ -324,14 +317,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// The topic that a folder says it belongs to; none where it does not say. The error is a disk that could not be read.
     pub(crate) fn topic_of_folder(&self, directory: usize, path: &str) -> Result<Option<TopicId>, DiskError> {
-        let metadata = format!("{path}/{PARTITION_METADATA}");
-        match self.disk(directory).read_small(&metadata, PARTITION_METADATA_BYTES_MAX) {
-            Ok(bytes) => Ok(decode_partition_metadata(&bytes)),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        topic_of_folder(self.disk(directory), path)
     }
 
     fn recover_partition(&mut self, place: Placed, directory: usize) {
@@ -522,12 +509,9 @@ impl<D: Disk> Shard<D> {
 
     /// A folder that no topic of the cluster owns is kept under another name: it may hold what somebody misses.
     fn put_aside(&mut self, directory: usize, path: &str) {
-        let aside = format!("{path}.{:016x}-stray", self.rng.next_u64());
-        let full = self.disk(directory).describe(&aside);
-        match self.disk(directory).rename(path, &aside) {
-            Ok(()) => self.log(Level::Warn, format!("a folder that belongs to no topic is kept as {full}")),
-            Err(error) => self.log(Level::Error, format!("a folder that belongs to no topic is in the way: {error}")),
-        }
+        let unique = self.rng.next_u64();
+        let (level, text) = put_aside(self.disk(directory), path, unique);
+        self.log(level, text);
     }
 
     fn configure_topic(&mut self, id: TopicId) {
@@ -567,6 +551,24 @@ impl<D: Disk> Shard<D> {
 /// A partition's folder, as Kafka names it.
 pub(crate) fn folder(topic: &str, index: PartitionIndex) -> String {
     format!("{topic}-{index}")
+}
+
+/// The topic that a folder says it belongs to; none where it does not say. The error is a disk that could not be read.
+pub(crate) fn topic_of_folder<D: Disk>(disk: &D, path: &str) -> Result<Option<TopicId>, DiskError> {
+    match disk.read_small(&format!("{path}/{PARTITION_METADATA}"), PARTITION_METADATA_BYTES_MAX) {
+        Ok(bytes) => Ok(decode_partition_metadata(&bytes)),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Renames a folder that is in the way; returns what to tell of it.
+pub(crate) fn put_aside<D: Disk>(disk: &D, path: &str, unique: u64) -> (Level, String) {
+    let aside = format!("{path}.{unique:016x}-stray");
+    match disk.rename(path, &aside) {
+        Ok(()) => (Level::Warn, format!("a folder that belongs to no topic is kept as {}", disk.describe(&aside))),
+        Err(error) => (Level::Error, format!("a folder that belongs to no topic is in the way: {error}")),
+    }
 }
 
 /// The domain values of the log for a topic's configuration.

@@ -3,6 +3,7 @@
 //! Everything here happens once, before the first input, and may wait for the disk: the directory's identity, what the
 //! last run left, the metadata log, this broker's registration. The partitions' own logs are opened later, by jobs.
 
+use crate::apply::{put_aside, topic_of_folder};
 use crate::checkpoint::CheckpointRow;
 use crate::controller::Controlling;
 use crate::directories::{Directory, HOME, Missing};
@@ -185,8 +186,24 @@ fn open_directories<D: Disk>(start: &Start<D>, rng: &mut Rng) -> Result<Opened<D
         directories.push(attached.directory);
     }
     check_ids(&directories)?;
+    for directory in directories.iter().filter(|known| known.last_run.trust == Trust::PowerLost) {
+        let Some(disk) = &directory.disk else { continue };
+        notes.extend(nameless(disk).iter().map(|folder| put_aside(disk, folder, rng.next_u64())));
+    }
     write_directories(&disk, &directories, &known).map_err(|error| BootError(error.message))?;
     Ok(Opened { identity, directories, last_stop, notes })
+}
+
+/// The folders of partitions that do not say of which topic. A power loss can take that, as long as no sync has covered
+/// anything in them: they may be what a deleted topic left, and a later one of that name must not take them for its own. A
+/// disk that does not answer is left to the opening of its logs, which says what is wrong with it.
+fn nameless<D: Disk>(disk: &D) -> Vec<String> {
+    let mut folders = disk.list("").unwrap_or_default();
+    folders.retain(|folder| {
+        let (topic, index) = folder.rsplit_once('-').unwrap_or_default();
+        topic != CLUSTER_METADATA && index.parse::<u32>().is_ok() && topic_of_folder(disk, folder) == Ok(None)
+    });
+    folders
 }
 
 /// Whether a new node asks to vote by itself: where it joins a cluster, unless the operator says otherwise.
