@@ -50,20 +50,8 @@ impl Live {
         u64::try_from(self.values.i64(name)).unwrap_or(0)
     }
 
-    pub fn auto_create_topics(&self) -> bool {
-        self.values.boolean("auto.create.topics.enable")
-    }
-
-    pub fn fetch_max_bytes(&self) -> u64 {
-        self.unsigned("fetch.max.bytes")
-    }
-
     pub fn describe_partitions_max(&self) -> usize {
         usize::try_from(self.unsigned("max.request.partition.size.limit")).unwrap_or(usize::MAX)
-    }
-
-    pub fn fetch_session_slots(&self) -> usize {
-        usize::try_from(self.unsigned("max.incremental.fetch.session.cache.slots")).unwrap_or(usize::MAX)
     }
 
     /// How often what time alone brings about is looked for: retention and compaction are one walk.

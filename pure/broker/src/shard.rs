@@ -197,7 +197,8 @@ pub(crate) struct Parts<D: Disk> {
 impl<D: Disk> Shard<D> {
     pub(crate) fn new(parts: Parts<D>) -> Shard<D> {
         let settings = Live { values: parts.given.with_dynamic(&parts.image) };
-        let slots = settings.fetch_session_slots() / usize::from(parts.node.shards.max(1));
+        let slots = settings.unsigned("max.incremental.fetch.session.cache.slots");
+        let slots = usize::try_from(slots).unwrap_or(usize::MAX) / usize::from(parts.node.shards.max(1));
         Shard {
             me: parts.me,
             now: parts.now,

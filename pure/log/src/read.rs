@@ -65,33 +65,31 @@ impl<D: Disk> Log<D> {
 
     /// The first batch that ends at or after `offset`: its segment, its position, and where it ends.
     pub(crate) fn locate(&mut self, offset: Offset) -> Result<Option<(usize, u32, u32)>, Error> {
-        let mut at = self.segment_of(offset);
+        let at = self.segment_of(offset);
         if at + 1 == self.segments.len()
             && let Some((position, end)) = self.locate_in_tail(offset)
         {
             return Ok(Some((at, position, end)));
         }
-        while at < self.segments.len() {
-            if let Some(found) = self.find(at, offset)? {
-                return Ok(Some((at, found.position, found.end())));
-            }
-            at += 1;
-        }
-        Ok(None)
+        Ok(self.seek(offset)?.map(|(at, found)| (at, found.position, found.end())))
     }
 
     /// Where the first batch begins that ends beyond `offset`, or `offset` where it lies within; the log's end where there is
     /// none.
     pub fn next_batch(&mut self, offset: Offset) -> Result<Offset, Error> {
+        if offset >= self.end {
+            return Ok(offset);
+        }
+        Ok(self.seek(offset)?.map_or(self.end, |(_, found)| found.header.base_offset.max(offset)))
+    }
+
+    fn seek(&mut self, offset: Offset) -> Result<Option<(usize, Found)>, Error> {
         for at in self.segment_of(offset)..self.segments.len() {
-            if offset >= self.end {
-                break;
-            }
             if let Some(found) = self.find(at, offset)? {
-                return Ok(found.header.base_offset.max(offset));
+                return Ok(Some((at, found)));
             }
         }
-        Ok(self.end.max(offset))
+        Ok(None)
     }
 
     pub(crate) fn find(&mut self, at: usize, offset: Offset) -> Result<Option<Found>, Error> {

@@ -83,15 +83,8 @@ impl<D: Disk> Quorum<D> {
     /// The epoch that this node leads and may append in.
     #[must_use]
     pub fn leading_epoch(&self) -> Option<LeaderEpoch> {
-        match &self.role {
-            Role::Leader(leading) if leading.confirmed => Some(self.epoch),
-            Role::Leader(_)
-            | Role::Unattached(_)
-            | Role::Prospective(_)
-            | Role::Candidate(_)
-            | Role::Follower(_)
-            | Role::Resigned(_) => None,
-        }
+        let confirmed = matches!(&self.role, Role::Leader(leading) if leading.confirmed);
+        confirmed.then_some(self.epoch)
     }
 
     /// What the node is: Kafka's name of it, in small letters.

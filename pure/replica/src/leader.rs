@@ -109,13 +109,9 @@ impl Leading {
         self.followers.iter_mut().find(|follower| follower.id == id)
     }
 
-    /// `min.insync.replicas`, which no partition with fewer replicas can be asked for.
-    fn in_sync_min(&self, config: &Config) -> usize {
-        (config.min_insync_replicas as usize).min(self.followers.len() + 1)
-    }
-
+    /// Of `min.insync.replicas`, which no partition with fewer replicas can be asked for.
     pub(crate) fn has_too_few(&self, config: &Config) -> bool {
-        self.isr.len() < self.in_sync_min(config)
+        self.isr.len() < (config.min_insync_replicas as usize).min(self.followers.len() + 1)
     }
 
     /// Everybody who is in the ISR or may be by now. Whoever is to leave it stays until that is committed.

@@ -222,14 +222,8 @@ impl<D: Disk> Replica<D> {
             Some(fetcher) => fetcher.high_watermark.unwrap_or(Offset::NONE),
             None => Offset(i64::MAX),
         };
-        let kept = match committed > end {
-            true => self.next_batch(end)?.min(committed),
-            false => end,
-        };
-        Ok(match kept > end {
-            true => (kept < request.offset).then_some((asked, kept)),
-            false => Some((epoch, end)),
-        })
+        let kept = if committed > end { self.next_batch(end)?.min(committed) } else { end };
+        Ok(if kept > end { (kept < request.offset).then_some((asked, kept)) } else { Some((epoch, end)) })
     }
 
     /// Where the first record at or after `offset` is, or the log's end.

@@ -70,7 +70,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Fetc
             return request.reply(&FetchResponse { error_code, ..Default::default() });
         }
     };
-    let limit = shard.settings.fetch_max_bytes();
+    let limit = shard.settings.unsigned("fetch.max.bytes");
     // A change is told by the topic's id. A few partitions are looked at faster than it is found out which have changed;
     // a follower wants nearly all that changes.
     let many = follower.is_some() || opened.count >= MANY_PARTITIONS;

@@ -43,7 +43,7 @@ pub(crate) fn start<D: Disk>(shard: &mut Shard<D>, request: Request, asked: Meta
 /// The names that are not there yet and may be created by being asked for.
 fn topics_to_create<D: Disk>(shard: &Shard<D>, request: &Request, asked: &MetadataRequest) -> Vec<Text> {
     let allowed = request.version < 4 || asked.allow_auto_topic_creation;
-    if !allowed || !shard.settings.auto_create_topics() {
+    if !allowed || !shard.settings.values.boolean("auto.create.topics.enable") {
         return Vec::new();
     }
     let names = asked.topics.iter().flatten().filter_map(|topic| topic.name.clone());

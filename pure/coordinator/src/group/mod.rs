@@ -238,7 +238,7 @@ impl Coordinator {
             (Key::Offset { group, topic, partition }, Some(value)) => {
                 let committed = records::read_offset(value)?;
                 let group = self.groups.entry(group).or_insert_with_key(Group::new);
-                group.put_offset(topic, partition, committed);
+                group.offsets.entry(topic).or_default().insert(partition, committed);
             }
             (Key::Offset { group, topic, partition }, None) => {
                 on(&mut self.groups, &group, |group| group.remove_offset(&topic, partition));

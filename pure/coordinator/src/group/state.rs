@@ -366,10 +366,6 @@ impl Group {
         Some(topics)
     }
 
-    pub fn put_offset(&mut self, topic: Text, partition: PartitionIndex, committed: Committed) {
-        self.offsets.entry(topic).or_default().insert(partition, committed);
-    }
-
     pub fn remove_offset(&mut self, topic: &Text, partition: PartitionIndex) {
         let Some(partitions) = self.offsets.get_mut(topic) else { return };
         partitions.remove(&partition);

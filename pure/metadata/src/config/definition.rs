@@ -170,11 +170,6 @@ impl Definition {
         self.kind == Kind::Password
     }
 
-    #[must_use]
-    pub fn is_list(&self) -> bool {
-        self.kind == Kind::List
-    }
-
     /// Reads and validates a value; the error is a sentence for the user, in Kafka's words.
     pub fn parse(&self, given: &str) -> Result<Value, String> {
         let given = given.trim();

@@ -53,7 +53,7 @@ pub fn alter(
             Operation::Delete => (),
             Operation::Append(value) | Operation::Subtract(value) => {
                 let verb = if matches!(operation, Operation::Append(_)) { "APPEND" } else { "SUBTRACT" };
-                if !definition.is_list() {
+                if definition.kind != super::Kind::List {
                     return refuse!(INVALID_CONFIG, "Can't {verb} to key {name} because its type is not LIST.");
                 }
                 check_length(name, value)?;
