@@ -322,10 +322,10 @@ impl<T> Lane<T> {
         count
     }
 
-    /// Puts a batch where its turn is.
+    /// Puts a batch where its turn is: what was sent before goes first.
     fn wait(&mut self, batch: Batch<T>) {
-        let serial = batch.serial;
-        let at = self.queue.iter().position(|waiting| serial < waiting.serial).unwrap_or(self.queue.len());
+        let turn = |batch: &Batch<T>| (batch.stamp.is_none(), batch.serial);
+        let at = self.queue.iter().position(|waiting| turn(&batch) < turn(waiting)).unwrap_or(self.queue.len());
         self.queue.insert(at, batch);
     }
 
@@ -334,9 +334,7 @@ impl<T> Lane<T> {
     pub fn clear_stamp(&mut self, serial: u64) {
         let Some(at) = self.queue.iter().position(|batch| batch.serial == serial) else { return };
         let batch = Batch { stamp: None, ..self.queue.remove(at).expect("it is there") };
-        let is_later = |waiting: &Batch<T>| waiting.stamp.is_none() && serial < waiting.serial;
-        let at = self.queue.iter().position(is_later).unwrap_or(self.queue.len());
-        self.queue.insert(at, batch);
+        self.wait(batch);
     }
 
     pub fn verdict(&self, serial: u64, code: ErrorCode) -> Verdict {

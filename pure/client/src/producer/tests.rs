@@ -818,7 +818,7 @@ fn a_gap_in_the_sequences_begins_a_new_epoch() {
 #[test]
 fn what_follows_a_gap_is_not_stored_again() {
     check_idempotent(
-        "send 0; pass 50; ignore Produce; ignore Produce; fail Produce 45; send 0; pass 8; send 0; pass 40000; send 0; pass 50",
+        "send 0; pass 50; ignore Produce; ignore Produce; fail Produce 45; lose Produce; send 0; pass 8; send 0; pass 40000; send 0; pass 50",
         "
         identify nobody -1/-1 v5
         produce nobody [0] to 0 as 0#0 v13
@@ -827,11 +827,12 @@ fn what_follows_a_gap_is_not_stored_again() {
         produce nobody [2] to 0 as 0#2 v13
         produce nobody [1] to 0 as 0#1 v13 -> OUT_OF_ORDER_SEQUENCE_NUMBER
         produce nobody [2] to 0 as 0#2 v13
+        produce nobody [2] to 0 as 0#2 v13
         produce nobody [1] to 0 as 1#0 v13
-          [2] is at 0@Some(Offset(3))
-          [1] is at 0@Some(Offset(4))
+          [2] is at 0@Some(Offset(4))
+          [1] is at 0@Some(Offset(5))
         produce nobody [3] to 0 as 1#1 v13
-          [3] is at 0@Some(Offset(5))
+          [3] is at 0@Some(Offset(6))
         ",
     );
 }
