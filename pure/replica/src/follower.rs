@@ -145,22 +145,18 @@ impl<D: Disk> Replica<D> {
     }
 
     fn truncate(&mut self, now: Now, to: Offset) -> Result<Offset, Failure> {
-        let (high_watermark, insists) = (self.high_watermark, self.insists);
+        let high_watermark = self.high_watermark;
         let (log, following) = self.following(self.leader_epoch)?;
         // What is committed beyond the end is not here to be lost: an append that failed may have begun the log anew below.
         let committed = high_watermark.min(log.end_offset());
         let is_given_up = log.latest_epoch() < Some(following.unclean_epoch);
-        if to < committed && !is_given_up {
-            // Compaction may have left nothing there.
-            let loses = log.next_batch(to).map(|base| base < committed);
-            match loses.map_err(|error| self.failure(error))? {
-                false => {}
-                true if !insists => {
-                    self.insists = true;
-                    return Ok(self.online()?.end_offset());
-                }
-                true => return Err(self.refuse_to_lose(to, high_watermark)),
+        let end = log.end_offset();
+        // Compaction may have left nothing there.
+        if to < committed && !is_given_up && self.next_batch(to)? < committed {
+            if std::mem::replace(&mut self.insists, true) {
+                return Err(self.refuse_to_lose(to, high_watermark));
             }
+            return Ok(end);
         }
         let truncated = self.online()?.truncate_to(now, to);
         self.truncated(truncated)?;

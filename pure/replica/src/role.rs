@@ -58,7 +58,6 @@ impl<D: Disk> Replica<D> {
         if !self.is_news(leadership.leader_epoch, leadership.partition_epoch) {
             return false;
         }
-        self.insists = false;
         let same_term = leadership.leader_epoch == self.leader_epoch;
         self.leader_epoch = leadership.leader_epoch;
         self.partition_epoch = leadership.partition_epoch;

@@ -386,17 +386,24 @@ impl<T> Lane<T> {
     /// Takes out what waits and has waited too long.
     pub fn expired(&mut self, now: Instant) -> Vec<Batch<T>> {
         let mut late = Vec::new();
-        while let Some(at) = self.queue.iter().position(|batch| batch.deadline <= now) {
+        while let Some(at) =
+            self.oldest().into_iter().find(|at| self.queue.get(*at).is_some_and(|it| it.deadline <= now))
+        {
             late.extend(self.queue.remove(at));
         }
         late
+    }
+
+    /// Where the first batch that was sent before is, and the first that was not: of each kind it has the first deadline.
+    fn oldest(&self) -> [usize; 2] {
+        [0, self.queue.partition_point(|batch| batch.stamp.is_some())]
     }
 
     /// When time alone changes something here, after `now`.
     pub fn next_wake(&self, now: Instant, linger_ms: u64) -> Option<Instant> {
         let front = self.queue.front()?;
         let turn = front.not_before.max(front.opened.plus_ms(linger_ms));
-        let deadline = self.queue.iter().map(|batch| batch.deadline).min()?;
+        let deadline = self.oldest().iter().filter_map(|at| Some(self.queue.get(*at)?.deadline)).min()?;
         Some(if turn > now { turn.min(deadline) } else { deadline })
     }
 }
