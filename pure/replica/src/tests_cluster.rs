@@ -5,6 +5,7 @@
 //! committed), `error CODE`, `wait OFFSET`, `list`, `config MIN`, `delete OFFSET`.
 
 use crate::*;
+use bytes::Bytes;
 use expect_test::{Expect, expect};
 use log::{Config, DiskFile, Identity, Log, MemoryDisk};
 use record::{Builder, Template};
@@ -494,9 +495,7 @@ fn a_follower_copies_and_cuts_back() {
     let two = fixture.node(2);
     let not_committed = Leadership { replicas: ids("1,2"), isr: ids("1,2"), ..alone };
     two.become_leader(Instant(0), &not_committed);
-    let mut builder = Builder::new(Template::default());
-    builder.append(Timestamp(1), None, Some(b"v"), &[]);
-    two.append(Now::default(), builder.finish(), Origin::Client, Acks::Leader).unwrap();
+    two.append(Now::default(), one_record(), Origin::Client, Acks::Leader).unwrap();
     for command in ["lead 3.0 1,2", "append 2", "copy 2", "copy 2"] {
         fixture.run(command);
     }
@@ -512,9 +511,7 @@ fn a_follower_copies_and_cuts_back() {
 fn what_was_committed_is_not_cut_off_in_silence() {
     let mut fixture = Fixture::new();
     fixture.node(2).become_leader(Instant(0), &Leadership::alone(NodeId(2), LeaderEpoch(2)));
-    let mut builder = Builder::new(Template::default());
-    builder.append(Timestamp(1), None, Some(b"v"), &[]);
-    fixture.node(2).append(Now::default(), builder.finish(), Origin::Client, Acks::All).unwrap();
+    fixture.node(2).append(Now::default(), one_record(), Origin::Client, Acks::All).unwrap();
     for command in ["lead 3.0 1,2", "append 2", "copy 2", "copy 2"] {
         fixture.run(command);
     }
@@ -525,11 +522,16 @@ fn what_was_committed_is_not_cut_off_in_silence() {
     "#]].assert_eq(&fixture.out);
 }
 
-/// One record at `offset`, of `epoch`.
-fn batch_at(offset: i64, epoch: i32) -> Vec<u8> {
+/// A batch of one record.
+fn one_record() -> Bytes {
     let mut builder = Builder::new(Template::default());
     builder.append(Timestamp(1), None, Some(b"v"), &[]);
-    let mut bytes = builder.finish().to_vec();
+    builder.finish()
+}
+
+/// One record at `offset`, of `epoch`.
+fn batch_at(offset: i64, epoch: i32) -> Vec<u8> {
+    let mut bytes = one_record().to_vec();
     bytes[..8].copy_from_slice(&offset.to_be_bytes());
     bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
     bytes
@@ -540,10 +542,11 @@ fn batch_at(offset: i64, epoch: i32) -> Vec<u8> {
 fn compacted(committed: i64) -> Fixture {
     let mut fixture = Fixture::new();
     let mut take = |id: i32, epoch: i32, batches: &[(i64, i32)], high_watermark: i64| {
-        let following = Following { leader: Some(NodeId(3)), leader_epoch: LeaderEpoch(epoch), ..Following::default() };
-        fixture.node(id).become_follower(Following { partition_epoch: PartitionEpoch(0), ..following });
+        let (leader, leader_epoch, partition_epoch) = (Some(NodeId(3)), LeaderEpoch(epoch), PartitionEpoch(0));
+        let following = Following { leader, leader_epoch, partition_epoch, ..Following::default() };
+        fixture.node(id).become_follower(following);
         let fetched = Fetched {
-            leader_epoch: LeaderEpoch(epoch),
+            leader_epoch,
             offset: Offset::ZERO,
             records: &batches.iter().flat_map(|(offset, epoch)| batch_at(*offset, *epoch)).collect::<Vec<_>>(),
             high_watermark: Offset(high_watermark),
@@ -606,9 +609,7 @@ fn after_an_election(unclean_epoch: i32) -> (Result<Offset, ErrorCode>, Offset) 
     let mut fixture = Fixture::new();
     let two = fixture.node(2);
     two.become_leader(Instant(0), &Leadership::alone(NodeId(2), LeaderEpoch(2)));
-    let mut builder = Builder::new(Template::default());
-    builder.append(Timestamp(1), None, Some(b"v"), &[]);
-    two.append(Now::default(), builder.finish(), Origin::Client, Acks::All).unwrap();
+    two.append(Now::default(), one_record(), Origin::Client, Acks::All).unwrap();
     let (leader, leader_epoch, partition_epoch) = (Some(NodeId(1)), LeaderEpoch(5), PartitionEpoch(1));
     let unclean_epoch = LeaderEpoch(unclean_epoch);
     two.become_follower(Following { leader, leader_epoch, partition_epoch, unclean_epoch });
@@ -638,9 +639,7 @@ fn a_leader_does_not_know_how_long_a_deleted_epoch_was() {
         let (replicas, isr) = (vec![NodeId(1), NodeId(2)], vec![NodeId(1)]);
         let (leader_epoch, partition_epoch) = (LeaderEpoch(epoch), PartitionEpoch(epoch));
         one.become_leader(now.at, &Leadership { leader_epoch, partition_epoch, replicas, isr });
-        let mut builder = Builder::new(Template::default());
-        builder.append(Timestamp(1), None, Some(b"v"), &[]);
-        one.append(now, builder.finish(), Origin::Client, Acks::All).unwrap();
+        one.append(now, one_record(), Origin::Client, Acks::All).unwrap();
     }
     let fetcher =
         Fetcher { id: NodeId(2), broker_epoch: BrokerEpoch(7), log_start_offset: Offset::ZERO, high_watermark: None };
