@@ -9,6 +9,11 @@ use types::{ErrorCode, Now, Offset, Timestamp};
 
 pub use log::Origin;
 
+/// How long a batch that comes before its predecessor is asked for again, once the lead was taken from another broker or
+/// batches were refused: that may still answer for the predecessor. Out of order, librdkafka would begin a new epoch and
+/// repeat in it what is stored. Kafka's `request.timeout.ms` for producers.
+pub(crate) const PATIENCE_MS: u64 = 30_000;
+
 /// Where records went, as a producer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -66,6 +71,7 @@ impl<D: Disk> Replica<D> {
                 log.config().min_insync_replicas
             );
             log.refuse(Batches::new(&records).flatten().map(|(header, _)| header));
+            leading.patient_until = now.at.plus_ms(PATIENCE_MS);
             return Err(Rejected::new(ErrorCode::NOT_ENOUGH_REPLICAS, message));
         }
         let mut batches = record::validate(records, &rules(log.config(), now, by))?;
@@ -73,7 +79,11 @@ impl<D: Disk> Replica<D> {
         let appended = match log.append(now, &mut batches, epoch, by) {
             Ok(appended) => appended,
             Err(error) => {
-                let failure = self.failure(error);
+                let is_patient = by == Origin::Client && now.at < leading.patient_until;
+                let mut failure = self.failure(error);
+                if is_patient && failure.code == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER {
+                    failure.code = ErrorCode::NOT_ENOUGH_REPLICAS;
+                }
                 return Err(Rejected::new(failure.code, failure.message));
             }
         };

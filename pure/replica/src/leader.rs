@@ -1,5 +1,6 @@
 //! What a leader knows of its followers, and how far that commits its log.
 
+use crate::append::PATIENCE_MS;
 use crate::isr::Proposal;
 use crate::replica::own_end;
 use crate::role::Role;
@@ -21,6 +22,8 @@ pub(crate) struct Leading {
     /// Where the log ended when this term began: until that is committed, the end that clients may know is not known.
     pub epoch_start: Offset,
     pub lag_max_ms: u64,
+    /// Until then a batch may come before its predecessor, and is asked for again.
+    pub patient_until: Instant,
 }
 
 /// One follower, as its fetches in this term show it.
@@ -82,9 +85,11 @@ impl Progress {
 }
 
 impl Leading {
-    pub(crate) fn new(me: NodeId, now: Instant, leadership: &Leadership, epoch_start: Offset) -> Leading {
+    pub(crate) fn new(me: NodeId, now: Instant, leadership: &Leadership, epoch_start: Offset, taken: bool) -> Leading {
+        let (isr, followers) = (Vec::new(), Vec::new());
+        let patient_until = if taken { now.plus_ms(PATIENCE_MS) } else { now };
         let mut leading =
-            Leading { isr: Vec::new(), proposal: None, followers: Vec::new(), epoch_start, lag_max_ms: LAG_MAX_MS };
+            Leading { isr, proposal: None, followers, epoch_start, lag_max_ms: LAG_MAX_MS, patient_until };
         leading.update(me, now, leadership);
         leading
     }

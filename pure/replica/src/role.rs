@@ -65,7 +65,8 @@ impl<D: Disk> Replica<D> {
             Role::Leader(leading) if same_term => leading.update(self.me, now, leadership),
             Role::Leader(_) | Role::Follower(_) => {
                 let end = self.log.as_ref().map_or(Offset::ZERO, Log::end_offset);
-                self.role = Role::Leader(Box::new(Leading::new(self.me, now, leadership, end)));
+                let taken = matches!(self.role, Role::Follower(it) if it.leader_epoch != LeaderEpoch::NONE);
+                self.role = Role::Leader(Box::new(Leading::new(self.me, now, leadership, end, taken)));
                 self.waiters.change();
             }
         }

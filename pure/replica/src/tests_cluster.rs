@@ -303,26 +303,46 @@ fn too_few_in_sync_commit_nothing() {
     );
 }
 
+/// Appends a batch of producer 7 with this sequence at node 1.
+fn append_in_sequence(fixture: &mut Fixture, sequence: i32) -> ErrorCode {
+    let mut builder = Builder::new(Template::default());
+    builder.append(Timestamp(1), None, Some(b"v"), &[]);
+    builder.set_producer(ProducerId(7), ProducerEpoch(0), Sequence(sequence));
+    let now = fixture.now();
+    let appended = fixture.node(1).append(now, builder.finish(), Origin::Client, Acks::All);
+    appended.map_or_else(|rejected| rejected.code, |_| ErrorCode::NONE)
+}
+
 #[test]
 fn a_batch_that_too_few_were_in_sync_for_is_waited_for() {
     let mut fixture = Fixture::new();
     fixture.run("config 2");
     fixture.run("lead 3.0 1");
-    let batch = |sequence| {
-        let mut builder = Builder::new(Template::default());
-        builder.append(Timestamp(1), None, Some(b"v"), &[]);
-        builder.set_producer(ProducerId(7), ProducerEpoch(0), Sequence(sequence));
-        builder.finish()
-    };
-    let append = |fixture: &mut Fixture, sequence| {
-        let appended = fixture.node(1).append(Now::default(), batch(sequence), Origin::Client, Acks::All);
-        appended.map_or_else(|rejected| rejected.code, |_| ErrorCode::NONE)
-    };
-    assert_eq!(append(&mut fixture, 0), ErrorCode::NOT_ENOUGH_REPLICAS);
+    assert_eq!(append_in_sequence(&mut fixture, 0), ErrorCode::NOT_ENOUGH_REPLICAS);
     fixture.run("lead 3.1 1,2");
-    assert_eq!(append(&mut fixture, 1), ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "it was under way behind the first");
-    assert_eq!(append(&mut fixture, 0), ErrorCode::NONE);
-    assert_eq!(append(&mut fixture, 1), ErrorCode::NONE);
+    let early = append_in_sequence(&mut fixture, 1);
+    assert_eq!(early, ErrorCode::NOT_ENOUGH_REPLICAS, "it was under way behind the first");
+    assert_eq!(append_in_sequence(&mut fixture, 0), ErrorCode::NONE);
+    assert_eq!(append_in_sequence(&mut fixture, 1), ErrorCode::NONE);
+}
+
+/// librdkafka sends on to the new leader while the old one, cut off but alive, still owes it answers. "Out of order" makes
+/// it begin a new epoch and repeat in it what had been stored under the old one.
+#[test]
+fn a_new_leader_waits_for_what_the_old_one_has_not_answered() {
+    let mut fixture = Fixture::new();
+    fixture.run("lead 3.0 1,2");
+    assert_eq!(append_in_sequence(&mut fixture, 0), ErrorCode::NONE);
+    let gap = append_in_sequence(&mut fixture, 2);
+    assert_eq!(gap, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "nobody else led before");
+    fixture.run("follow 2");
+    fixture.run("lead 5.0 1,2");
+    assert_eq!(append_in_sequence(&mut fixture, 2), ErrorCode::NOT_ENOUGH_REPLICAS);
+    assert_eq!(append_in_sequence(&mut fixture, 1), ErrorCode::NONE, "the old leader's answer is there");
+    assert_eq!(append_in_sequence(&mut fixture, 2), ErrorCode::NONE);
+    assert_eq!(append_in_sequence(&mut fixture, 4), ErrorCode::NOT_ENOUGH_REPLICAS);
+    fixture.run("ms 30001");
+    assert_eq!(append_in_sequence(&mut fixture, 4), ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "it is lost");
 }
 
 #[test]
