@@ -517,9 +517,12 @@ impl Cluster {
             self.transmits.push_back(Transmit::Close { link: id, why: None, is_denied: false });
         }
         for (target, held) in std::mem::take(&mut self.held) {
-            // A node that the cluster no longer names will not come back under this name's address.
+            // A node that the cluster no longer names is not there under its old address; it may be known anew.
             let gone = matches!(target, Target::Node(node) | Target::Coordinator(node)
                 if !self.metadata.brokers.contains_key(&node));
+            if gone {
+                self.refresh_soon(now);
+            }
             if held.deadline <= now || gone {
                 self.answers.push((held.call, Err(Failure::NotSent)));
             } else {

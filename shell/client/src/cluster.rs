@@ -62,9 +62,11 @@ impl Client {
         Ok(replicas(self.log_dirs(node, None).await?).collect())
     }
 
-    /// How much disk each replica of a topic takes, on every broker that has one.
+    /// How much disk each replica of a topic takes, on every broker that has one and is there.
     pub async fn replica_sizes(&self, topic: &Topic) -> Result<Vec<(NodeId, ReplicaSize)>, Error> {
-        let nodes: BTreeSet<NodeId> = topic.partitions.iter().flat_map(|known| known.replicas.clone()).collect();
+        let mut nodes: BTreeSet<NodeId> = topic.partitions.iter().flat_map(|known| known.replicas.clone()).collect();
+        let overview = self.ask(Target::Any, DescribeTopics { names: Some(Vec::new()) }).await?;
+        nodes.retain(|node| overview.brokers.iter().any(|broker| broker.node == *node));
         let spots: Vec<Spot> = topic.partitions.iter().map(|known| (topic.name.clone(), known.index)).collect();
         let mut sizes = Vec::new();
         for node in nodes {

@@ -107,11 +107,7 @@ pub struct TypedProducer<K, V> {
 }
 
 impl<K, V> TypedProducer<K, V> {
-    pub fn new(
-        producer: Producer,
-        key: impl Serializer<K> + 'static,
-        value: impl Serializer<V> + 'static,
-    ) -> TypedProducer<K, V> {
+    pub fn new(producer: Producer, key: impl Serializer<K> + 'static, value: impl Serializer<V> + 'static) -> Self {
         TypedProducer { producer, key: Arc::new(key), value: Arc::new(value) }
     }
 
@@ -143,11 +139,7 @@ pub struct TypedConsumer<K, V> {
 }
 
 impl<K, V> TypedConsumer<K, V> {
-    pub fn new(
-        consumer: Consumer,
-        key: impl Deserializer<K> + 'static,
-        value: impl Deserializer<V> + 'static,
-    ) -> TypedConsumer<K, V> {
+    pub fn new(consumer: Consumer, key: impl Deserializer<K> + 'static, value: impl Deserializer<V> + 'static) -> Self {
         TypedConsumer { consumer, key: Box::new(key), value: Box::new(value) }
     }
 

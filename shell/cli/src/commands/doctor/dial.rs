@@ -79,19 +79,14 @@ pub async fn dial(
 }
 
 impl Dial {
-    async fn steps(
-        &mut self,
-        connection: &Connection,
-        expected: Option<NodeId>,
-        patience: Duration,
-    ) -> Result<(), Failure> {
+    async fn steps(&mut self, via: &Connection, expected: Option<NodeId>, patience: Duration) -> Result<(), Failure> {
         let started = Instant::now();
         let found = tokio::time::timeout(patience, lookup_host((self.host.as_str(), self.port))).await;
         let found = found.map_err(|_| Failure::Name("no name server answers in time".to_owned()))?;
         self.addresses = found.map_err(|error| Failure::Name(error.to_string()))?.collect();
         self.took[0] = Some(started.elapsed());
         self.connect(patience).await?;
-        self.speak(connection, expected, patience).await
+        self.speak(via, expected, patience).await
     }
 
     /// Tries every address of the name: clients differ in which they take.
@@ -118,12 +113,7 @@ impl Dial {
         if self.took[1].is_some() { Ok(()) } else { Err(first) }
     }
 
-    async fn speak(
-        &mut self,
-        connection: &Connection,
-        expected: Option<NodeId>,
-        patience: Duration,
-    ) -> Result<(), Failure> {
+    async fn speak(&mut self, via: &Connection, expected: Option<NodeId>, patience: Duration) -> Result<(), Failure> {
         let started = Instant::now();
         let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         // Which address that was is said elsewhere.
@@ -135,7 +125,7 @@ impl Dial {
             Error::Authentication(said) => Failure::Denied(said.trim_start_matches(&own).to_owned()),
             other => Failure::Protocol(other.to_string()),
         };
-        let config = connection.config("vltava-doctor", ms, connection.options.clone()).map_err(protocol)?;
+        let config = via.config("vltava-doctor", ms, via.options.clone()).map_err(protocol)?;
         let client = Client::new(config).await.map_err(protocol)?;
         self.took[2] = Some(started.elapsed());
         let overview = client.overview().await.map_err(protocol)?;
