@@ -216,14 +216,13 @@ impl<D: Disk> Replica<D> {
         if epoch == asked && end >= request.offset {
             return Ok(None);
         }
-        // What compaction took behind it here may have been of the epoch asked for. A reader that has that has nothing else
-        // than this log had, as far as it was committed; and consumers see only what is.
-        let committed = match &request.fetcher {
-            Some(fetcher) => fetcher.high_watermark.unwrap_or(Offset::NONE),
-            None => Offset(i64::MAX),
-        };
-        let kept = if committed > end { self.next_batch(end)?.min(committed) } else { end };
-        Ok(if kept > end { (kept < request.offset).then_some((asked, kept)) } else { Some((epoch, end)) })
+        // What compaction took here may have been of the epoch asked for. A reader that has that has nothing else than this
+        // log had, as far as it was committed; and consumers see only what is.
+        let committed =
+            request.fetcher.as_ref().map_or(Offset(i64::MAX), |fetcher| fetcher.high_watermark.unwrap_or(Offset::NONE));
+        let doubted = end.min(Offset(committed.0 - 1));
+        let kept = if committed > Offset::ZERO { self.next_batch(doubted)?.min(committed) } else { doubted };
+        Ok(if kept > doubted { (kept < request.offset).then_some((asked, kept)) } else { Some((epoch, end)) })
     }
 
     /// Where the first record at or after `offset` is, or the log's end.

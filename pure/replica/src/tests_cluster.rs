@@ -560,6 +560,11 @@ fn batch_at(offset: i64, epoch: i32) -> Vec<u8> {
 /// Node 2 has records 0 to 6 of epoch 3, up to `committed` committed. Node 1 has of those only the first, then one of
 /// epoch 4 at offset 5: compaction took what was between.
 fn compacted(committed: i64) -> Fixture {
+    between(&[0, 1, 2, 3, 4, 5, 6].map(|offset| (offset, 3)), committed, &[(0, 3), (5, 4)])
+}
+
+/// Node 2 has `theirs`, up to `committed` committed, node 1 has `ours` and leads. Each is a record's offset and epoch.
+fn between(theirs: &[(i64, i32)], committed: i64, ours: &[(i64, i32)]) -> Fixture {
     let mut fixture = Fixture::new();
     let mut take = |id: i32, epoch: i32, batches: &[(i64, i32)], high_watermark: i64| {
         let (leader, leader_epoch, partition_epoch) = (Some(NodeId(3)), LeaderEpoch(epoch), PartitionEpoch(0));
@@ -574,8 +579,8 @@ fn compacted(committed: i64) -> Fixture {
         };
         fixture.node(id).append_fetched(Now::default(), &fetched).unwrap();
     };
-    take(2, 3, &[0, 1, 2, 3, 4, 5, 6].map(|offset| (offset, 3)), committed);
-    take(1, 4, &[(0, 3), (5, 4)], 6);
+    take(2, 3, theirs, committed);
+    take(1, 4, ours, 6);
     fixture.run("lead 5.0 1,3");
     fixture
 }
@@ -605,6 +610,27 @@ fn a_record_in_the_place_of_a_committed_one_is_not_compaction() {
         2 is offline: /memory/t-0: the leader, node 1, lacks the records from offset 5 to 6, which were committed; nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader
     "#]]
     .assert_eq(&fixture.out);
+}
+
+/// The leader was recovered after compaction had taken all of epoch 3, and knows nothing of that epoch any more.
+#[test]
+fn an_epoch_that_compaction_took_whole_takes_nothing_that_was_committed() {
+    let theirs = [(0, 2), (1, 3), (2, 3), (3, 3), (4, 3)];
+    let mut fixture = between(&theirs, 3, &[(0, 2), (5, 4)]);
+    for _ in 0..3 {
+        fixture.run("copy 2");
+    }
+    let mut other = between(&theirs, 3, &[(0, 2), (2, 2), (5, 4)]);
+    other.run("copy 2");
+    other.run("copy 2");
+    expect![[r#"
+        2: 0..5 hw=3
+        2: 0..3 hw=3
+        2: 0..6 hw=6
+        2: 0..5 hw=3
+        2 is offline: /memory/t-0: the leader, node 1, lacks the records from offset 1 to 3, which were committed; nothing is cut off here. Elect the replica that has them, or delete this folder to follow that leader
+    "#]]
+    .assert_eq(&format!("{}{}", fixture.out, other.out));
 }
 
 #[test]
