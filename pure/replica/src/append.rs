@@ -9,9 +9,9 @@ use types::{ErrorCode, Now, Offset, Timestamp};
 
 pub use log::Origin;
 
-/// How long a batch that comes before its predecessor is asked for again, once the lead was taken from another broker or
-/// batches were refused: that may still answer for the predecessor. Out of order, librdkafka would begin a new epoch and
-/// repeat in it what is stored. Kafka's `request.timeout.ms` for producers.
+/// How long a producer that skips a sequence is told to send again, once the lead was taken from another broker, which may
+/// owe it an answer for what is missing, or batches were refused. Told that it is out of order, librdkafka begins a new
+/// epoch and repeats in it what is stored. Kafka's `request.timeout.ms` for producers.
 pub(crate) const PATIENCE_MS: u64 = 30_000;
 
 /// Where records went, as a producer is told.
