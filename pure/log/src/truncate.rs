@@ -23,8 +23,6 @@ impl<D: Disk> Log<D> {
         self.tail.clear();
         self.open_sealed.retain(|base| !gone.contains(base));
         self.cut_active(end)?;
-        // Records that were taken back must not come back with a power loss.
-        self.disk.sync_folder(&self.identity.folder)?;
         self.end = self.find_end()?;
         self.start = self.start.min(self.end);
         self.synced = self.synced.min(self.end);
@@ -44,10 +42,9 @@ impl<D: Disk> Log<D> {
         let snapshot = self.snapshot_at;
         self.restart_at(start, now.wall);
         self.high_watermark = start;
-        self.remove_segments(&gone)?;
         if self.disk.exists(&self.identity.folder) {
+            self.remove_segments(&gone)?;
             self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
-            // Records that were taken back must not come back with a power loss.
             self.disk.sync_folder(&self.identity.folder)?;
         }
         match self.remember_start() {
@@ -90,11 +87,14 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// Records that were taken back must not come back with a power loss, nor with a hole where this fails half-way: the
+    /// newest go first, and each for good.
     fn remove_segments(&self, bases: &[Offset]) -> Result<(), Error> {
-        for base in bases {
+        for base in bases.iter().rev() {
             for suffix in names::SEGMENT_SUFFIXES {
                 self.disk.remove(&names::path(&self.identity.folder, *base, suffix))?;
             }
+            self.disk.sync_folder(&self.identity.folder)?;
         }
         Ok(())
     }

@@ -502,3 +502,31 @@ fn a_full_disk_is_left_as_it_was() {
     "#]],
     );
 }
+
+#[test]
+fn a_truncation_that_fails_half_way_leaves_no_hole() {
+    let mut world = World::new(Config { segment_bytes: 300, ..Config::default() });
+    for _ in 0..6 {
+        world.append(Template::default(), 1, 200).unwrap();
+    }
+    // The disk fails at a later removal each time: of a log or an index, of this segment or the next.
+    for after in [0, 1, 4, 6, 9] {
+        let fault = Fault {
+            operation: Operation::Remove,
+            path: String::new(),
+            kind: ErrorKind::Failed,
+            after,
+            times: 1,
+            torn_bytes: 0,
+        };
+        world.disk.inject(fault);
+        let now = world.now();
+        let failed = world.log.truncate_to(now, Offset(1)).is_err();
+        world.disk.clear_faults();
+        world.recover(Trust::Killed);
+        let end = world.log.end_offset();
+        for offset in 0..end.0 {
+            assert_eq!(world.log.next_batch(Offset(offset)).unwrap(), Offset(offset), "failed {failed}, end {end}");
+        }
+    }
+}
