@@ -97,7 +97,8 @@ impl<D: Disk> Log<D> {
         self.make()?;
         // Before the records, so that a full disk refuses both. An epoch without records must not stay: a follower that
         // tells it to its leader is told that their logs differ, and has nothing to cut off.
-        let stored = if self.epochs.assign(epoch, base_offset) { self.write_epochs() } else { Ok(()) };
+        let news = self.epochs.assign(epoch, base_offset) || self.epochs_stale;
+        let stored = if news { self.write_epochs() } else { Ok(()) };
         let incoming = Incoming { newest: max_timestamp, bytes, next };
         let written = stored.and_then(|()| match batches {
             [batch] => self.write(now, &[&batch.head, &batch.body], incoming),
@@ -107,7 +108,7 @@ impl<D: Disk> Log<D> {
             }
         });
         if let Err(error) = written {
-            self.epochs.truncate_end(base_offset);
+            self.epochs_stale |= self.epochs.truncate_end(base_offset);
             return Err(error);
         }
         Ok((base_offset, max_timestamp))
@@ -194,7 +195,9 @@ impl<D: Disk> Log<D> {
     pub(crate) fn write_epochs(&mut self) -> Result<(), Error> {
         let path = format!("{}/{}", self.identity.folder, crate::names::LEADER_EPOCH_CHECKPOINT);
         self.epochs_unsynced = true;
-        Ok(self.disk.write_small(&path, &self.epochs.encode(), false)?)
+        self.disk.write_small(&path, &self.epochs.encode(), self.epochs_stale)?;
+        self.epochs_stale = false;
+        Ok(())
     }
 
     /// How long a segment is written to: what is compacted must not wait in the active segment for ever. Partitions that

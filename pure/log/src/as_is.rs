@@ -99,7 +99,7 @@ impl<D: Disk> Log<D> {
             next: last.header.next_offset(),
         };
         let end = self.end;
-        let (mut news, mut after) = (false, end);
+        let (mut news, mut after) = (self.epochs_stale, end);
         for Piece { header, .. } in group {
             news |= self.epochs.learn(header.leader_epoch, after, header.base_offset);
             after = header.next_offset();
@@ -107,7 +107,7 @@ impl<D: Disk> Log<D> {
         // Before the records, as a leader does it; what has no record is forgotten when the log is opened.
         let stored = if news { self.write_epochs() } else { Ok(()) };
         if let Err(error) = stored.and_then(|()| self.write(now, &[bytes], incoming)) {
-            self.epochs.truncate_end(end);
+            self.epochs_stale |= self.epochs.truncate_end(end);
             return Err(error);
         }
         for piece in group {

@@ -31,11 +31,18 @@ impl Epochs {
     /// Notes the epoch of a batch at `base` where the one before it ended at `after`. Compaction may have taken the epoch's
     /// first batches, so it began at `base` at the latest: where it is doubted to have begun, or else right at `after`. One
     /// that seems to begin late would let an old follower keep what was never committed; one that seems to begin early makes
-    /// it fetch some records again.
+    /// it fetch some records again. What was noted beside an epoch of the epochs before it is of the same history, though
+    /// nothing of them may be left.
     pub(crate) fn learn(&mut self, epoch: LeaderEpoch, after: Offset, base: Offset) -> bool {
         let after = after.min(base);
-        let doubted = self.doubted.iter().find(|(known, _)| *known == epoch).map(|(_, start)| *start);
-        self.assign(epoch, doubted.filter(|start| (after..=base).contains(start)).unwrap_or(after))
+        let fits = |(known, start): &&(LeaderEpoch, Offset)| *known <= epoch && (after..=base).contains(start);
+        let noted: Vec<_> = self.doubted.iter().filter(fits).copied().collect();
+        match noted.last() {
+            Some((known, _)) if *known == epoch => {
+                noted.into_iter().fold(false, |news, (known, start)| self.assign(known, start) || news)
+            }
+            Some(_) | None => self.assign(epoch, after),
+        }
     }
 
     /// What begins at or after `end` was perhaps truncated since it was written down: it must be learned again.
@@ -78,17 +85,10 @@ impl Epochs {
         news
     }
 
-    /// Forgets epochs that ended at or before `start`; the one that spans it begins there now. True where that changed
-    /// something.
+    /// Forgets epochs that ended at or before `start`. True where there were some.
     pub(crate) fn truncate_start(&mut self, start: Offset) -> bool {
-        let kept = self.entries.partition_point(|(_, known)| *known <= start);
-        let Some(at) = kept.checked_sub(1) else { return false };
-        if at == 0 && self.entries[0].1 == start {
-            return false;
-        }
-        self.entries.drain(..at);
-        self.entries[0].1 = start;
-        true
+        let gone = self.entries.partition_point(|(_, known)| *known <= start).saturating_sub(1);
+        self.entries.drain(..gone).len() > 0
     }
 
     pub(crate) fn clear(&mut self) {
@@ -149,9 +149,9 @@ mod tests {
     fn truncation_keeps_the_epoch_that_spans_the_cut() {
         let mut known = epochs(&[(2, 0), (4, 10), (7, 25)]);
         assert!(known.truncate_start(Offset(12)));
-        assert_eq!(known, epochs(&[(4, 12), (7, 25)]));
+        assert_eq!(known, epochs(&[(4, 10), (7, 25)]));
         assert!(known.truncate_end(Offset(25)));
-        assert_eq!(known, epochs(&[(4, 12)]));
+        assert_eq!(known, epochs(&[(4, 10)]));
         assert!(!known.truncate_start(Offset(12)));
         assert_eq!(known.at(Offset(13)), Some(LeaderEpoch(4)));
         assert_eq!(known.at(Offset(3)), None);

@@ -51,6 +51,9 @@ pub struct Log<D: Disk> {
     pub(crate) folder_synced: bool,
     /// `leader-epoch-checkpoint` changed since it was made durable.
     pub(crate) epochs_unsynced: bool,
+    /// It names epochs of records that are not there: beside those that come next they would pass for theirs, so it is
+    /// written anew before, durably.
+    pub(crate) epochs_stale: bool,
     /// How often the log was truncated: a sync that began before does not count for what came after.
     pub(crate) truncations: u32,
     /// The offset of the newest snapshot of the producers.
@@ -99,6 +102,7 @@ impl<D: Disk> Log<D> {
             open_sealed: VecDeque::new(),
             folder_synced: false,
             epochs_unsynced: false,
+            epochs_stale: false,
             truncations: 0,
             snapshot_at: Offset::ZERO,
             unsnapshotted_bytes: 0,
@@ -177,10 +181,10 @@ impl<D: Disk> Log<D> {
         self.epochs.at(offset)
     }
 
-    /// The largest epoch at or below `asked`, with the offset after its last record.
+    /// The largest epoch at or below `asked`, with the offset after its last record, or the start where that is deleted.
     #[must_use]
     pub fn epoch_end_offset(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        self.epochs.end_offset(asked, self.end)
+        self.epochs.end_offset(asked, self.end).map(|(epoch, end)| (epoch, end.max(self.start)))
     }
 
     /// Its producers, for DescribeProducers.

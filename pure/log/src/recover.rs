@@ -73,22 +73,20 @@ impl<D: Disk> Recovery<D> {
         let contents = leftovers::clear(self.place(), &mut report.notes)?;
         log.made = self.is_made(&contents)?;
         let epochs = self.load_epochs(&contents)?;
-        let epochs_known = epochs.is_some();
         log.epochs = epochs.clone().unwrap_or_default();
         if self.trust == Trust::PowerLost {
             log.epochs.doubt(self.recovery_point);
         }
         self.load_segments(&mut log, &contents, &mut report)?;
         log.epochs.settle();
-        let epochs_before = epochs.unwrap_or_default();
-        if !epochs_known {
+        if epochs.is_none() {
             self.rebuild_epochs(&mut log)?;
         }
         self.settle_offsets(&mut log, &mut report)?;
         self.load_producers(&mut log, &contents, &mut report)?;
-        log.epochs.truncate_end(log.end);
-        log.epochs.truncate_start(log.start);
-        if log.epochs != epochs_before {
+        log.epochs_stale = log.epochs.truncate_end(log.end);
+        log.epochs.truncate_start(log.segments[0].base);
+        if log.epochs != epochs.unwrap_or_default() {
             log.write_epochs()?;
         }
         for segment in &mut log.segments {
@@ -195,17 +193,15 @@ impl<D: Disk> Recovery<D> {
         segment.sealed_synced = below_recovery_point;
         log.sealed_unsynced |= next.is_some() && !below_recovery_point;
         self.load_indexes(segment, length, trusted)?;
+        if let Ok(Some(first)) = Scan::new(&file, 0, length).next() {
+            segment.first_timestamp = first.header.max_timestamp;
+        }
         if let Some(next) = next
             && trusted
             && segment.times.len() > 0
             && (segment.offsets.len() > 0 || length <= self.config.index_interval_bytes)
         {
             segment.bytes = length;
-            segment.first_timestamp = Scan::new(&file, 0, length)
-                .next()
-                .ok()
-                .flatten()
-                .map_or(segment.first_timestamp, |found| found.header.max_timestamp);
             log.end = next;
             return Ok(true);
         }
@@ -249,9 +245,6 @@ impl<D: Disk> Recovery<D> {
         log: &mut Log<D>,
         report: &mut Report,
     ) -> Result<Option<Bad>, Error> {
-        if let Ok(Some(first)) = Scan::new(file, 0, length).next() {
-            segment.first_timestamp = first.header.max_timestamp;
-        }
         let from = segment.offsets.newest().map_or(0, |entry| entry.position);
         segment.bytes = from;
         report.scanned_bytes += u64::from(length - from);
@@ -268,12 +261,7 @@ impl<D: Disk> Recovery<D> {
                 return Ok(Some(Bad { position: found.position, why }));
             }
             expected = found.header.next_offset();
-            let first = segment.bytes == 0;
-            let timestamp = segment.first_timestamp;
             segment.note(&found.header, self.config.index_interval_bytes, self.now.wall);
-            if !first {
-                segment.first_timestamp = timestamp;
-            }
             // Where the scan begins within a segment, the batch before its first is not known.
             let after = if found.position == 0 || found.position > from { log.end } else { found.header.base_offset };
             log.epochs.learn(found.header.leader_epoch, after, found.header.base_offset);

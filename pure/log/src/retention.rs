@@ -38,7 +38,12 @@ impl<D: Disk> Log<D> {
         self.cleaned_to = self.cleaned_to.max(self.start);
         self.doom(now, &doomed, &names::SEGMENT_SUFFIXES)?;
         // A start within the segment is not durable yet: what is below it may be back after a kill.
-        if self.epochs.truncate_start(self.segments[0].base) { self.write_epochs() } else { Ok(()) }
+        if self.epochs.truncate_start(self.segments[0].base) {
+            // Nor may a power loss bring back records whose epochs nobody knows.
+            self.disk.sync_folder(&self.identity.folder)?;
+            self.write_epochs()?;
+        }
+        Ok(())
     }
 
     /// How many segments from the first one are to be deleted.

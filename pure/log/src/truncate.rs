@@ -78,6 +78,7 @@ impl<D: Disk> Log<D> {
     /// Writes fewer epochs than before, also where the disk is full: a start without their checkpoint takes them from the
     /// batches.
     fn shrink_epochs(&mut self) -> Result<(), Error> {
+        self.epochs_stale = true;
         match self.write_epochs() {
             Err(Error::Full(_)) => {
                 self.disk.remove(&format!("{}/{}", self.identity.folder, names::LEADER_EPOCH_CHECKPOINT))?;
@@ -120,7 +121,7 @@ impl<D: Disk> Log<D> {
         let place = Place { disk: &self.disk, folder: &self.identity.folder };
         let interval = self.config.index_interval_bytes;
         let active = self.segments.last_mut().expect("one segment is kept");
-        let (base, bytes, first, changed) = (active.base, active.bytes, active.first_timestamp, active.changed);
+        let (base, bytes, changed) = (active.base, active.bytes, active.changed);
         let from = active.offsets.newest().map_or(0, |entry| entry.position);
         let file = active.open(place, Open::Write)?.clone();
         let mut scan = Scan::new(&file, from, bytes);
@@ -131,7 +132,6 @@ impl<D: Disk> Log<D> {
             active.note(&found.header, interval, changed);
             end = found.header.next_offset();
         }
-        active.first_timestamp = first;
         Ok(end)
     }
 

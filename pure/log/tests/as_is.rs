@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use log::{Config, Disk, DiskFile, Identity, Log, MemoryDisk, Origin, Range, Recovery, Trust};
+use log::{
+    Config, Disk, DiskFile, ErrorKind, Fault, Identity, Log, MemoryDisk, Operation, Origin, Range, Recovery, Trust,
+};
 use record::{Builder, EndTransaction, Rules, Template};
 use std::sync::Arc;
 use types::{Instant, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Rng, Sequence, Timestamp, Uuid};
@@ -210,6 +212,61 @@ fn a_copy_knows_where_epochs_began_whose_first_batches_are_compacted_away() {
     assert_eq!(end(&reopen(disk.clone(), 1 << 20, Trust::PowerLost)), (LeaderEpoch(0), began));
     forget(&disk);
     assert_eq!(end(&reopen(disk, 1 << 20, Trust::PowerLost)), (LeaderEpoch(0), before));
+}
+
+/// Batches of one record each, with these epochs.
+fn leader_of(epochs: &[i32]) -> Log<MemoryDisk> {
+    let mut log = create(&MemoryDisk::new(9), 1 << 20);
+    epochs.iter().for_each(|epoch| lead(&mut log, *epoch).unwrap());
+    log
+}
+
+fn lead(log: &mut Log<MemoryDisk>, epoch: i32) -> Result<(), log::Error> {
+    let mut builder = Builder::new(Template::default());
+    builder.append(Timestamp(1), None, Some(b"v"), &[]);
+    let mut batches = record::validate(builder.finish(), &Rules::default()).unwrap();
+    log.append(now(1), &mut batches, LeaderEpoch(epoch), Origin::Client).map(|_| ())
+}
+
+#[test]
+fn a_power_loss_leaves_it_known_where_epochs_ended_of_which_compaction_took_all() {
+    let mut leader = leader_of(&[0, 0, 1, 1, 1, 3, 3, 3, 3]);
+    let bytes = all_bytes(&mut leader);
+    let size = bytes.len() / 9;
+    // What compaction left: the last two, and then the first, too.
+    for kept in [&bytes[7 * size..], &[&bytes[..size], &bytes[7 * size..]].concat()] {
+        let disk = MemoryDisk::new(1);
+        let mut log = create(&disk, 1 << 20);
+        log.append_as_is(now(1), kept).unwrap();
+        disk.write_small("t-0/leader-epoch-checkpoint", b"0\n3\n0 0\n1 2\n3 5\n", true).unwrap();
+        assert!(log.start_sync().run().error().is_none());
+        disk.lose_power();
+        let back = reopen(disk, 1 << 20, Trust::PowerLost);
+        assert_eq!(back.end_offset(), Offset(9));
+        for epoch in 0..4 {
+            let epoch = LeaderEpoch(epoch);
+            assert_eq!(back.epoch_end_offset(epoch), leader.epoch_end_offset(epoch));
+        }
+    }
+}
+
+#[test]
+fn an_epoch_whose_first_record_was_not_stored_is_not_known_of_the_next_leaders_records() {
+    let mut leader = leader_of(&[4, 4, 4]);
+    let bytes = all_bytes(&mut leader);
+    let size = bytes.len() / 3;
+    for trust in [Trust::Killed, Trust::PowerLost] {
+        let disk = MemoryDisk::new(1);
+        let mut log = create(&disk, 1 << 20);
+        log.append_as_is(now(1), &bytes[..size]).unwrap();
+        let (operation, kind, path) = (Operation::Write, ErrorKind::Full, ".log".to_owned());
+        disk.inject(Fault { operation, path, kind, after: 0, times: 1, torn_bytes: 0 });
+        assert!(lead(&mut log, 5).is_err());
+        log.append_as_is(now(1), &bytes[size..]).unwrap();
+        let back = reopen(disk, 1 << 20, trust);
+        assert_eq!(back.epoch_end_offset(LeaderEpoch(4)), Some((LeaderEpoch(4), Offset(3))));
+        assert_eq!(back.latest_epoch(), Some(LeaderEpoch(4)));
+    }
 }
 
 #[test]
