@@ -436,11 +436,8 @@ impl<D: Disk> Shard<D> {
             return self.note_offline(partition);
         }
         if rejected.code == ErrorCode::KAFKA_STORAGE_ERROR && !std::mem::replace(&mut self.refusing_writes, true) {
-            let text = format!(
-                "produce requests are refused until the disk takes writes again (make room on it): {}",
-                rejected.message
-            );
-            self.log(Level::Error, text);
+            let what = "produce requests are refused until the disk takes writes again (make room on it)";
+            self.log(Level::Error, format!("{what}: {}", rejected.message));
         }
     }
 

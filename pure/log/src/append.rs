@@ -117,13 +117,9 @@ impl<D: Disk> Log<D> {
     fn check_size(&self, batches: &[Batch]) -> Result<u32, Error> {
         let bytes: usize = batches.iter().map(Batch::size_bytes).sum();
         u32::try_from(bytes).ok().filter(|bytes| *bytes <= self.config.segment_bytes).ok_or_else(|| {
-            Error::refused(
-                ErrorCode::RECORD_LIST_TOO_LARGE,
-                format!(
-                    "the records take {bytes} bytes, more than a segment (segment.bytes={})",
-                    self.config.segment_bytes
-                ),
-            )
+            let limit = self.config.segment_bytes;
+            let message = format!("the records take {bytes} bytes, more than a segment (segment.bytes={limit})");
+            Error::refused(ErrorCode::RECORD_LIST_TOO_LARGE, message)
         })
     }
 

@@ -22,6 +22,7 @@ impl<D: Disk> Log<D> {
         if self.end < original.start || self.end > original.end {
             self.truncate_fully_and_start_at(now, original.start)?;
         }
+        self.remember_start()?;
         self.set_start_offset(original.start);
         if self.made && self.end == original.end && self.epochs != original.epochs {
             // Where compaction took an epoch's first batches, those that are left say that it began later: an old

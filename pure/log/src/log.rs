@@ -43,6 +43,8 @@ pub struct Log<D: Disk> {
     pub(crate) tail: VecDeque<Tail>,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Producers,
+    /// It began anew where no file says yet: a start would begin it at 0.
+    pub(crate) start_unwritten: bool,
     /// The folder and its `partition.metadata` exist.
     pub(crate) made: bool,
     /// Sealed segments whose file is open, by base offset.
@@ -98,6 +100,7 @@ impl<D: Disk> Log<D> {
             tail: VecDeque::new(),
             epochs: Epochs::default(),
             producers: Producers::default(),
+            start_unwritten: false,
             made: false,
             open_sealed: VecDeque::new(),
             folder_synced: false,
@@ -138,6 +141,12 @@ impl<D: Disk> Log<D> {
     #[must_use]
     pub fn start_offset(&self) -> Offset {
         self.start
+    }
+
+    /// Whether a kill would leave it known where the log starts.
+    #[must_use]
+    pub fn is_start_written(&self) -> bool {
+        !self.start_unwritten
     }
 
     /// The offset of the next record.

@@ -204,14 +204,10 @@ impl Producers {
             };
             match (view, self.refused.get(&id)) {
                 (None, Some((epoch, first))) if *epoch == header.producer_epoch && *first != header.base_sequence => {
-                    return Err(Error::refused(
-                        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
-                        format!(
-                            "producer {id} sent sequence {} while sequence {first}, which could not be stored, is still \
-                             to come",
-                            header.base_sequence
-                        ),
-                    ));
+                    let sent = header.base_sequence;
+                    let why = "which could not be stored, is still to come";
+                    let message = format!("producer {id} sent sequence {sent} while sequence {first}, {why}");
+                    return Err(Error::refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, message));
                 }
                 _ => check_next(view, header)?,
             }

@@ -306,30 +306,19 @@ impl<D: Disk> Recovery<D> {
         log: &mut Log<D>,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let position = bad.position;
-        let promised = self.trust != Trust::PowerLost || log.end < self.recovery_point;
-        if promised && (next.is_some() || batch_follows(file, position, length, log.end)?) {
-            return Err(Error::Corrupt {
-                path: log_path(self.place(), segment.base),
-                position: u64::from(position),
-                why: format!("{}; whole batches follow, so this is no torn tail", bad.why),
-            });
+        let Bad { position, why } = bad;
+        let (path, end, synced) = (log_path(self.place(), segment.base), log.end, self.recovery_point);
+        let promised = self.trust != Trust::PowerLost || end < synced;
+        if promised && (next.is_some() || batch_follows(file, position, length, end)?) {
+            let why = format!("{why}; whole batches follow, so this is no torn tail");
+            return Err(Error::Corrupt { path, position: u64::from(position), why });
         }
-        if log.end < self.recovery_point {
-            report.notes.push(format!(
-                "{}: offsets {} to {} were synced and are gone",
-                log_path(self.place(), segment.base),
-                log.end,
-                self.recovery_point
-            ));
+        if end < synced {
+            report.notes.push(format!("{path}: offsets {end} to {synced} were synced and are gone"));
         }
-        report.cut_bytes += u64::from(length - position);
-        report.notes.push(format!(
-            "{}: cut {} bytes of a torn tail at position {position} ({})",
-            log_path(self.place(), segment.base),
-            length - position,
-            bad.why
-        ));
+        let cut = length - position;
+        report.cut_bytes += u64::from(cut);
+        report.notes.push(format!("{path}: cut {cut} bytes of a torn tail at position {position} ({why})"));
         file.truncate(u64::from(position))?;
         segment.trim(self.place(), log.end)
     }
@@ -351,9 +340,8 @@ impl<D: Disk> Recovery<D> {
         if log.segments.is_empty() {
             log.restart_at(log.start, self.now.wall);
         } else if log.end < log.start {
-            report
-                .notes
-                .push(format!("the log ends at {} before its start {}: it begins anew there", log.end, log.start));
+            let (end, start) = (log.end, log.start);
+            report.notes.push(format!("the log ends at {end} before its start {start}: it begins anew there"));
             let bases: Vec<Offset> = log.segments.iter().map(|segment| segment.base).collect();
             self.drop_segments(&bases, report)?;
             log.restart_at(log.start, self.now.wall);

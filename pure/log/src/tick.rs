@@ -34,6 +34,7 @@ impl<D: Disk> Log<D> {
             self.expired_at = now.at;
             self.producers.expire(now.wall, self.config.producer_id_expiration_ms);
         }
+        self.try_remember_start()?;
         jobs.extend(self.start_verify().map(Job::Verify));
         self.retain(now)?;
         self.remove_doomed(now, jobs);

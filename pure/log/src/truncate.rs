@@ -47,14 +47,23 @@ impl<D: Disk> Log<D> {
             self.disk.remove(&names::path(&self.identity.folder, snapshot, names::SNAPSHOT))?;
             self.disk.sync_folder(&self.identity.folder)?;
         }
+        self.start_unwritten = true;
+        self.try_remember_start()
+    }
+
+    /// A full disk takes it later.
+    pub(crate) fn try_remember_start(&mut self) -> Result<(), Error> {
         match self.remember_start() {
-            // The next record is what remembers it. Should there be a start before that, the log begins at 0, and anew here.
             Err(Error::Full(_)) => Ok(()),
             remembered => remembered,
         }
     }
 
-    fn remember_start(&mut self) -> Result<(), Error> {
+    /// Writes down where an empty log begins, where that is not done yet.
+    pub(crate) fn remember_start(&mut self) -> Result<(), Error> {
+        if !self.start_unwritten {
+            return Ok(());
+        }
         if self.start > Offset::ZERO {
             // A log that nothing was appended to has no folder, and would begin at 0 again after a start.
             self.make()?;
@@ -72,6 +81,7 @@ impl<D: Disk> Log<D> {
             self.disk.sync_folder("")?;
             self.folder_synced = true;
         }
+        self.start_unwritten = false;
         Ok(())
     }
 

@@ -284,6 +284,29 @@ fn an_empty_copy_begins_where_the_original_does() {
 }
 
 #[test]
+fn where_an_empty_log_begins_is_written_as_soon_as_there_is_room_and_no_copy_takes_its_place_before() {
+    let original = {
+        let mut log = create(&MemoryDisk::new(1), 1 << 20);
+        log.truncate_fully_and_start_at(now(1), Offset(45)).unwrap();
+        log
+    };
+    let disk = MemoryDisk::new(2);
+    disk.set_capacity_bytes(0);
+    let mut copy = create(&disk, 1 << 20);
+    for _ in 0..2 {
+        assert!(matches!(copy.agree_with(now(2), &original), Err(log::Error::Full(_))));
+        copy.tick(now(2), &mut Vec::new()).unwrap();
+        assert!(!copy.is_start_written());
+    }
+    disk.set_capacity_bytes(1 << 20);
+    copy.tick(now(3), &mut Vec::new()).unwrap();
+    assert!(copy.is_start_written());
+    copy.agree_with(now(4), &original).unwrap();
+    let back = reopen(disk, 1 << 20, Trust::Killed);
+    assert_eq!((back.start_offset(), back.end_offset()), (Offset(45), Offset(45)));
+}
+
+#[test]
 fn epochs_are_known_of_all_that_a_kill_brings_back() {
     let disk = MemoryDisk::new(1);
     let mut log = create(&disk, 1400);

@@ -276,12 +276,9 @@ impl<D: Disk> Journal<D> {
         for (header, batch) in whole(bytes) {
             let batch = bytes.slice(at..at + batch.len());
             at += batch.len();
-            if header.base_offset != self.end() {
-                return Err(Trouble::Later(format!(
-                    "the leader sent offset {}, not {}",
-                    header.base_offset,
-                    self.end()
-                )));
+            let (sent, end) = (header.base_offset, self.end());
+            if sent != end {
+                return Err(Trouble::Later(format!("the leader sent offset {sent}, not {end}")));
             }
             if header.leader_epoch < self.last_epoch() || header.leader_epoch > epoch {
                 let sent = header.leader_epoch;

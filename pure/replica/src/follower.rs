@@ -54,14 +54,14 @@ pub struct OutOfRange {
 }
 
 impl<D: Disk> Replica<D> {
-    /// Where to fetch; `None` where there is no leader to ask, or where with `flush.messages=1` not all is durable yet
-    /// that the fetch would acknowledge.
+    /// Where to fetch; `None` where there is no leader to ask, or where not all is written that the fetch would acknowledge:
+    /// durably with `flush.messages=1`, or where the log starts on a full disk.
     #[must_use]
     pub fn fetch_position(&self) -> Option<FetchPosition> {
         let (Ok(log), Role::Follower(Following { leader: Some(leader), .. })) = (&self.log, &self.role) else {
             return None;
         };
-        if self.owes_sync() {
+        if self.owes_sync() || !log.is_start_written() {
             return None;
         }
         Some(FetchPosition {

@@ -741,6 +741,22 @@ fn a_follower_out_of_range_begins_anew_or_cuts_back() {
 }
 
 #[test]
+fn a_follower_acknowledges_nothing_while_a_full_disk_does_not_take_where_it_begins() {
+    let (disk, now, leader_epoch) = (MemoryDisk::new(1), Now::default(), LeaderEpoch(3));
+    disk.set_capacity_bytes(0);
+    let identity = Identity { folder: "t-0".into(), topic: Uuid([1; 16]) };
+    let mut replica = Replica::open(Log::create(disk.clone(), identity, config(1), now), NodeId(2), Offset::ZERO);
+    replica.become_follower(Following { leader: Some(NodeId(1)), leader_epoch, ..Following::default() });
+    let range = OutOfRange { leader_epoch, start_offset: Offset(9), end_offset: Offset(9) };
+    assert_eq!(replica.out_of_range(now, &range), Ok(Offset(9)));
+    replica.tick(now, &mut Vec::new());
+    assert_eq!(replica.fetch_position(), None);
+    disk.set_capacity_bytes(1 << 20);
+    replica.tick(now, &mut Vec::new());
+    assert_eq!(replica.fetch_position().map(|position| position.offset), Some(Offset(9)));
+}
+
+#[test]
 fn a_follower_serves_consumers_that_may_read_there() {
     let mut fixture = Fixture::new();
     for command in ["lead 3.0 1,2", "append 3", "copy 2", "copy 2"] {
