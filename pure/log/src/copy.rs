@@ -12,7 +12,8 @@ impl<D: Disk> Log<D> {
             match original.epoch_end_offset(epoch) {
                 Some((known, end)) if known == epoch && end >= self.end => break,
                 Some((known, end)) => {
-                    let own = self.epoch_end_offset(known).map_or(self.start, |(_, end)| end);
+                    // As it was noted, though all of it may be deleted here: less must be left each time.
+                    let own = self.epochs.end_offset(known, self.end).map_or(self.start, |(_, end)| end);
                     self.truncate_to(now, own.min(end))?;
                 }
                 None => self.truncate_fully_and_start_at(now, original.start)?,

@@ -190,10 +190,11 @@ impl<D: Disk> Log<D> {
         self.epochs.at(offset)
     }
 
-    /// The largest epoch at or below `asked`, with the offset after its last record, or the start where that is deleted.
+    /// The largest epoch at or below `asked`, with the offset after its last record, or where the files begin if that is
+    /// deleted.
     #[must_use]
     pub fn epoch_end_offset(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        self.epochs.end_offset(asked, self.end).map(|(epoch, end)| (epoch, end.max(self.start)))
+        self.epochs.end_offset(asked, self.end).map(|(epoch, end)| (epoch, end.max(self.segments[0].base)))
     }
 
     /// Its producers, for DescribeProducers.

@@ -284,6 +284,16 @@ fn an_empty_copy_begins_where_the_original_does() {
 }
 
 #[test]
+fn a_copy_of_which_all_is_deleted_gives_up_an_epoch_that_the_original_lost() {
+    let mut original = leader_of(&[[1; 18].as_slice(), &[3]].concat());
+    let mut copy = leader_of(&[[1; 10].as_slice(), &[2; 5]].concat());
+    original.set_start_offset(Offset(15));
+    copy.set_start_offset(Offset(15));
+    copy.agree_with(now(2), &original).unwrap();
+    assert_eq!((copy.start_offset(), copy.end_offset(), copy.latest_epoch()), (Offset(15), Offset(15), None));
+}
+
+#[test]
 fn where_an_empty_log_begins_is_written_as_soon_as_there_is_room_and_no_copy_takes_its_place_before() {
     let original = {
         let mut log = create(&MemoryDisk::new(1), 1 << 20);
